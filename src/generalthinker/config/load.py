@@ -1,0 +1,138 @@
+"""Reading the configuration: YAML files merged in order, checked, and errors that name key, value and what is allowed."""
+
+import difflib
+import hashlib
+import json
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from generalthinker.config.settings import Settings
+from generalthinker.files import read_json, write_text
+
+
+class SettingsError(ValueError):
+    """The configuration cannot be used; the message says where, what was found and what is allowed."""
+
+
+def load(paths: list[str] | list[Path]) -> Settings:
+    """Return the settings in `paths`: later files override earlier ones key by key. Raises SettingsError."""
+    merged: dict[str, Any] = {}
+    for path in paths:
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise SettingsError(f"{path}: no such file") from None
+        except yaml.YAMLError as error:
+            raise SettingsError(f"{path}: not valid YAML: {error}") from None
+        if not isinstance(content, dict):
+            raise SettingsError(f"{path}: expected a mapping at the top, found {type(content).__name__}")
+        _merge(merged, content)
+    return parse(merged, " + ".join(map(str, paths)))
+
+
+def parse(content: dict[str, Any], origin: str = "configuration") -> Settings:
+    """Return the settings in a mapping; `origin` is named in errors. Raises SettingsError."""
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        lines = [line for problem in error.errors() for line in _describe(problem)]
+        raise SettingsError("\n".join([f"{origin}: {len(lines)} problem(s)", *(f"  {line}" for line in lines)])) from None
+
+
+def freeze(settings: Settings) -> Path:
+    """Write `settings` to `<results>/settings/<hash>.json` if it is not there, and return that path.
+
+    Jobs read this file, so that what runs is what was checked, whatever happens to the YAML meanwhile.
+    """
+    text = json.dumps(settings.model_dump(mode="json"), indent=1, sort_keys=False, ensure_ascii=False) + "\n"
+    path = frozen_path(settings)
+    if not path.exists():
+        write_text(path, text)
+    return path
+
+
+def frozen_path(settings: Settings) -> Path:
+    """Return where `freeze` puts `settings`."""
+    digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
+    return Path(settings.results) / "settings" / f"{digest}.json"
+
+
+def load_frozen(path: str | Path) -> Settings:
+    """Return the settings that `freeze` wrote to `path`."""
+    return parse(read_json(path), str(path))
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of the configuration file."""
+    return Settings.model_json_schema()
+
+
+def _merge(target: dict[str, Any], update: dict[str, Any]) -> None:
+    for key, value in update.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = value
+
+
+def _describe(problem: Any) -> list[str]:
+    """Turn one pydantic error into lines of the form `key = value: what is wrong; what is allowed`."""
+    location = list(problem["loc"])
+    key = ".".join(str(part) for part in location) or "configuration"
+    found = problem["input"]
+    kind = problem["type"]
+    if kind == "extra_forbidden":
+        allowed = _keys_at(location[:-1])
+        close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return [f"{key} = {found!r}: unknown key; {hint}allowed: {', '.join(allowed) or 'no further keys'}"]
+    if kind == "missing":
+        return [f"{key}: missing; {problem['msg'].lower()}"]
+    if kind == "value_error":
+        lines = str(problem["ctx"]["error"]).splitlines()
+        return lines if not location else [f"{key}: {line}" for line in lines]
+    shown = repr(found) if not isinstance(found, dict | list) else type(found).__name__
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    if kind in ("float_type", "int_type") and isinstance(found, str):
+        message += " (YAML reads 1e-6 as text: write 1.0e-6; and numbers take no quotes)"
+    return [f"{key} = {shown}: {message}"]
+
+
+def _keys_at(location: list[Any]) -> list[str]:
+    """Return the keys allowed at `location`, following nested sections, mappings and tagged alternatives."""
+    candidates: list[Any] = [Settings]
+    for part in location:
+        following: list[Any] = []
+        for candidate in candidates:
+            following += _step(candidate, part)
+        candidates = following
+    names: list[str] = []
+    for candidate in candidates:
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            names += [name for name in candidate.model_fields if name not in names]
+    return names
+
+
+def _step(kind: Any, part: Any) -> list[Any]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if part in kind.model_fields:
+            return _flatten(kind.model_fields[part].annotation)
+        # pydantic puts the tag of a tagged alternative into the location
+        tags = [f.annotation for f in kind.model_fields.values() if typing.get_origin(f.annotation) is typing.Literal]
+        return [kind] if any(part in typing.get_args(tag) for tag in tags) else []
+    if typing.get_origin(kind) is dict:
+        return _flatten(typing.get_args(kind)[1])
+    return []
+
+
+def _flatten(annotation: Any) -> list[Any]:
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _flatten(typing.get_args(annotation)[0])
+    if origin is typing.Union or str(type(annotation)) == "<class 'types.UnionType'>":
+        return [kind for option in typing.get_args(annotation) for kind in _flatten(option)]
+    return [annotation]

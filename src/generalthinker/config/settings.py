@@ -1,0 +1,223 @@
+"""The whole configuration: its sections, the checks between them, and the runs they name."""
+
+import re
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from generalthinker.config.base import Count, Section
+from generalthinker.config.data import BenchmarkSettings, DataSettings, ModelSettings, TinyModelSettings
+from generalthinker.config.reporting import FigureSettings, Reported, RunChoice, Sweep, TableSettings
+from generalthinker.config.training import EvaluationSettings, MethodSettings, TrainingSettings
+from generalthinker.records import RunSpec, slug
+
+# Settings of `training` that decide how a run is executed, not what comes out of it.
+EXECUTION_ONLY = {
+    "micro_batch_size",
+    "gradient_checkpointing",
+    "vllm_memory_share",
+    "save_every",
+    "keep_checkpoints",
+    "report_to",
+}
+
+
+class Threads(Section):
+    """CPU threads of the heavy rules; a profile's `set-threads` has the last word."""
+
+    model: Count = 1
+    train: Count = 1
+    generate: Count = 1
+    grade: Count = 1
+
+
+class Settings(Section):
+    """One experiment."""
+
+    name: str = Field(description="short name of the experiment, shown in reports")
+    results: str = Field(description="folder for everything that is written")
+    mirror: str | None = Field(
+        None, description="folder with local copies of datasets; GENERALTHINKER_DATA_MIRROR does the same"
+    )
+    seeds: list[int] = Field([1], min_length=1, description="training seeds; cells are means over them")
+    data: DataSettings
+    models: dict[str, ModelSettings]
+    methods: dict[str, MethodSettings]
+    benchmarks: dict[str, BenchmarkSettings]
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings
+    threads: Threads = Threads()
+    tables: dict[str, TableSettings] = {}
+    figures: dict[str, FigureSettings] = {}
+    reported_values: Reported = None
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Self:
+        problems = [*self._naming_problems(), *self._data_problems(), *self._suite_problems()]
+        for section, items in (("tables", self.tables), ("figures", self.figures)):
+            for name, item in items.items():
+                problems += [f"{section}.{name}.{problem}" for problem in self._display_problems(item)]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _naming_problems(self) -> list[str]:
+        problems = []
+        for section, names in (
+            ("models", self.models),
+            ("methods", self.methods),
+            ("benchmarks", self.benchmarks),
+            ("tables", self.tables),
+        ):
+            folders: dict[str, str] = {}
+            for name in names:
+                if (other := folders.setdefault(slug(name), name)) != name:
+                    problems.append(f"{section}: {other!r} and {name!r} give the same file name {slug(name)!r}")
+        if len(set(self.seeds)) != len(self.seeds):
+            problems.append(f"seeds = {self.seeds}: every seed once")
+        return problems
+
+    def _data_problems(self) -> list[str]:
+        problems = []
+        if self.data.tokenizer_model not in self.models:
+            problems.append(
+                f"data.tokenizer_model = {self.data.tokenizer_model!r}: not in `models`; allowed: {list(self.models)}"
+            )
+        for place, sources in (("data.sources", self.data.sources), ("benchmarks", self.benchmarks)):
+            for name, source in sources.items():
+                if source.dataset != "synthetic" and source.revision is None:
+                    problems.append(f"{place}.{name}.revision: missing; pin {source.dataset} to a commit")
+        return problems
+
+    def _suite_problems(self) -> list[str]:
+        problems = []
+        seen: dict[str, str] = {}
+        for suite, names in self.evaluation.suites.items():
+            for name in names:
+                if name not in self.benchmarks:
+                    problems.append(
+                        f"evaluation.suites.{suite}: unknown benchmark {name!r}; allowed: {list(self.benchmarks)}"
+                    )
+                elif name in seen:
+                    problems.append(f"evaluation.suites.{suite}: {name!r} is already in suite {seen[name]!r}")
+                seen[name] = suite
+        missing = [name for name in self.benchmarks if name not in seen]
+        if missing:
+            problems.append(f"evaluation.suites: {missing} are in no suite; every benchmark is in exactly one")
+        return problems
+
+    def _display_problems(self, item: Any) -> list[str]:
+        problems = []
+        choices: dict[str, RunChoice] = dict(getattr(item, "choices", None) or getattr(item, "runs", None) or {})
+        if isinstance(run := getattr(item, "run", None), RunChoice):
+            choices["run"] = run
+        for model in getattr(item, "models", []):
+            for method in getattr(item, "methods", []):
+                choices[f"{model}/{method}"] = RunChoice(model=model, method=method)
+        for label, choice in choices.items():
+            problems += [f"{label}: {problem}" for problem in self._choice_problems(choice)]
+        for group in getattr(item, "groups", []):
+            if group not in self.groups:
+                problems.append(f"groups: unknown group {group!r}; allowed: {list(self.groups)}")
+        return problems
+
+    def _choice_problems(self, choice: RunChoice) -> list[str]:
+        problems = []
+        if choice.model not in self.models:
+            problems.append(f"model = {choice.model!r}: unknown model; allowed: {list(self.models)}")
+        method = self.methods.get(choice.method)
+        if method is None:
+            problems.append(f"method = {choice.method!r}: unknown method; allowed: {list(self.methods)}")
+            return problems
+        if choice.modulation_strength is not None and not method.advantage_modulation:
+            problems.append(f"modulation_strength: {choice.method!r} has no advantage modulation; leave it out")
+        if choice.clip_threshold is not None and not method.token_clipping:
+            problems.append(f"clip_threshold: {choice.method!r} has no token clipping; leave it out")
+        return problems
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """Group → its benchmarks, both in the configuration's order."""
+        groups: dict[str, list[str]] = {}
+        for name, benchmark in self.benchmarks.items():
+            groups.setdefault(benchmark.group, []).append(name)
+        return groups
+
+    def suite_of(self, benchmark: str) -> str:
+        """Return the suite that evaluates `benchmark`."""
+        return next(suite for suite, names in self.evaluation.suites.items() if benchmark in names)
+
+    def runs(self, choice: RunChoice) -> list[RunSpec]:
+        """Return the runs behind one table cell or curve: one per seed, or the untrained model alone."""
+        method = self.methods[choice.method]
+        if method.reward is None:
+            return [RunSpec(choice.model, choice.method)]
+        strength = clip = None
+        if method.advantage_modulation:
+            strength = choice.modulation_strength or self.training.modulation_strength
+        if method.token_clipping:
+            clip = choice.clip_threshold or self.training.clip_threshold
+        return [RunSpec(choice.model, choice.method, strength, clip, seed) for seed in self.seeds]
+
+    def run(self, name: str) -> RunSpec:
+        """Return the run whose folder is `name`; any β, τ and seed are accepted, also ones in no table.
+
+        Raises ValueError with the expected form if the name is not one that `RunSpec.name` gives.
+        """
+        match = re.fullmatch(
+            r"(?P<model>[^/]+)/(?P<method>.+?)(_strength-(?P<strength>[\d.e-]+))?(_clip-(?P<clip>[\d.e-]+))?"
+            r"(_seed-(?P<seed>\d+))?",
+            name,
+        )
+        models, methods = ({slug(key): key for key in section} for section in (self.models, self.methods))
+        if not match or match["model"] not in models or match["method"] not in methods:
+            raise ValueError(
+                f"run {name!r}: expected model/method[_strength-β][_clip-τ][_seed-n] with a model of {list(models)} "
+                f"and a method of {list(methods)}"
+            )
+        method = methods[match["method"]]
+        choice = RunChoice(
+            model=models[match["model"]],
+            method=method,
+            modulation_strength=float(match["strength"]) if match["strength"] else None,
+            clip_threshold=float(match["clip"]) if match["clip"] else None,
+        )
+        if problems := self._choice_problems(choice):
+            raise ValueError(f"run {name!r}: {'; '.join(problems)}")
+        spec = self.runs(choice)[0]
+        if match["seed"] and spec.seed is not None:
+            spec = RunSpec(spec.model, spec.method, spec.modulation_strength, spec.clip_threshold, int(match["seed"]))
+        if spec.name != name:
+            raise ValueError(f"run {name!r}: incomplete; its full name is {spec.name!r}")
+        return spec
+
+    def training_identity(self, run: RunSpec) -> dict[str, Any]:
+        """Return exactly what decides the result of training `run`; a difference here, and only here, retrains it."""
+        training = self.training.model_dump(exclude=EXECUTION_ONLY | {"modulation_strength", "clip_threshold"})
+        method = self.methods[run.method]
+        if not method.direction_preserving:
+            del training["bound"]
+        return {
+            "model": self.model_identity(run.model),
+            "method": method.model_dump(),
+            "modulation_strength": run.modulation_strength,
+            "clip_threshold": run.clip_threshold,
+            "seed": run.seed,
+            "training": training,
+        }
+
+    def model_identity(self, model: str) -> dict[str, Any]:
+        """Return exactly what decides the bytes of a model snapshot."""
+        return self.models[model].model_dump(exclude={"label"})
+
+    def generation_identity(self, suite: str) -> dict[str, Any]:
+        """Return exactly what decides the responses of one suite, the questions aside."""
+        evaluation = self.evaluation.model_dump(exclude={"suites", "gpu_memory_utilization", "batch_size"})
+        return {**evaluation, "benchmarks": {name: self.benchmarks[name].limit for name in self.suite_benchmarks(suite)}}
+
+    def suite_benchmarks(self, suite: str) -> list[str]:
+        """Return the benchmarks of `suite`."""
+        return self.evaluation.suites[suite]
+
+
+__all__ = ["EXECUTION_ONLY", "Settings", "Sweep", "TinyModelSettings"]

@@ -1,0 +1,98 @@
+"""Settings of the methods and of the training they share (the paper's Table 7 and what its text leaves out)."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from generalthinker.config.base import Count, Fraction, Section, Strength, Threshold
+
+
+class MethodSettings(Section):
+    """One column of the comparison: which reward, and which parts of the advantage modulation."""
+
+    reward: str | None = Field(description="module in generalthinker/rewards; null for the untrained base model")
+    advantage_modulation: bool = Field(False, description="AM, equation 10")
+    token_clipping: bool = Field(False, description="TC, equation 11")
+    direction_preserving: bool = Field(False, description="DP, equation 14")
+
+    @model_validator(mode="after")
+    def _parts_need_modulation(self) -> Self:
+        if (self.token_clipping or self.direction_preserving) and not self.advantage_modulation:
+            raise ValueError("token_clipping and direction_preserving shape the modulation: set advantage_modulation")
+        if self.advantage_modulation and self.reward is None:
+            raise ValueError("advantage_modulation needs a reward: the untrained model has no advantage to modulate")
+        return self
+
+
+class LoraSettings(Section):
+    """The low-rank adapter that is trained; the model's own weights stay the reference policy."""
+
+    rank: Count = 32
+    alpha: Count = 64
+    dropout: Fraction = 0.0
+    target_modules: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+class TrainingSettings(Section):
+    """GRPO with LoRA. Defaults are the paper's, or the choice named in docs/method.md where its text is silent."""
+
+    epochs: Annotated[float, Field(gt=0)] = 1.0
+    max_steps: Count | None = Field(None, description="stop after this many optimizer steps; None: the epochs decide")
+    batch_size: Count = Field(64, description="completions per optimizer step, over all devices")
+    micro_batch_size: Count = Field(8, description="completions per device and backward pass; memory, not a result")
+    group_size: Annotated[int, Field(ge=2)] = Field(8, description="G, completions sampled for one prompt")
+    learning_rate: Annotated[float, Field(gt=0)] = 1.0e-6
+    lr_scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    warmup_ratio: Fraction = 0.1
+    optimizer: Literal["adamw_torch", "adamw_torch_fused"] = "adamw_torch"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    kl_coef: Annotated[float, Field(ge=0)] = Field(0.001, description="weight of the k3 KL estimate, equation 5")
+    clip_range: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="ε, equation 4")
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    max_completion_tokens: Count = 1024
+    mask_truncated: bool = Field(True, description="completions cut by the token limit do not enter the loss")
+    precision: Literal["bf16", "fp32"] = "bf16"
+    gradient_checkpointing: bool = True
+    rollout_engine: Literal["vllm", "transformers"] = "vllm"
+    vllm_memory_share: Fraction = Field(0.3, description="share of a GPU's memory that the rollout engine may take")
+    save_every: Count = Field(300, description="optimizer steps between checkpoints")
+    keep_checkpoints: Annotated[int, Field(ge=2)] = Field(2, description="newest kept; two, so a bad one is survivable")
+    report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
+    modulation_strength: Strength = 0.1
+    clip_threshold: Threshold = 2.0
+    bound: Literal["max_abs", "tanh", "zero_sum"] = Field("max_abs", description="w of equation 13, and two variants")
+    reward_floor: Annotated[float, Field(lt=0)] = Field(-30.0, description="log-likelihood given to unusable responses")
+    lora: LoraSettings = LoraSettings()
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> Self:
+        if self.batch_size % self.group_size:
+            below, above = (self.batch_size // self.group_size) * self.group_size, self.group_size
+            raise ValueError(
+                f"batch_size = {self.batch_size} is not divisible by group_size = {self.group_size}; "
+                f"allowed: multiples of {self.group_size}, e.g. {max(below, above)} or {below + self.group_size}"
+            )
+        if self.batch_size % self.micro_batch_size:
+            divisors = [n for n in range(1, self.batch_size + 1) if self.batch_size % n == 0]
+            raise ValueError(
+                f"micro_batch_size = {self.micro_batch_size} does not divide batch_size = {self.batch_size}; "
+                f"allowed: {divisors}"
+            )
+        return self
+
+
+class EvaluationSettings(Section):
+    """Greedy decoding of the benchmarks."""
+
+    engine: Literal["vllm", "transformers", "auto"] = Field(
+        "vllm", description="`auto`: vLLM where it starts on this machine, else transformers, with a warning"
+    )
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    max_new_tokens: Count = 1024
+    max_model_len: Count = Field(4096, description="longest prompt plus response, in tokens")
+    gpu_memory_utilization: Fraction = 0.9
+    tensor_parallel_size: Count = 1
+    seed: int = 0
+    batch_size: Count = Field(64, description="prompts per forward pass; the transformers engine only")
+    suites: dict[str, list[str]] = Field(description="benchmarks that one engine session evaluates together")

@@ -1,0 +1,217 @@
+"""The embedded default's questions: eight small tasks in two groups, each with a worked solution and a wrong guess.
+
+A task's universe is what `draw` yields for the indices 0 … `draws` - 1, so it depends on no seed; a question's split is
+decided by a hash of its text, so no two splits can share a question.
+"""
+
+import hashlib
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Row = dict[str, Any]
+
+LETTERS = "ABCD"
+# Upper bounds, in percent of all hash values; pre-training takes the largest part because it sees each question once.
+SPLITS = {"pretrain": 65, "train": 82, "validation": 87, "test": 100}
+
+KINDS = {
+    "tree": ["oak", "elm", "fir", "ash", "pine", "palm"],
+    "animal": ["cat", "dog", "cow", "hen", "fox", "bear"],
+    "tool": ["saw", "axe", "pick", "file", "rake", "nail"],
+    "food": ["jam", "pie", "rice", "soup", "corn", "egg"],
+    "dress": ["hat", "cap", "coat", "sock", "belt", "shoe"],
+    "body": ["arm", "leg", "ear", "eye", "lip", "toe"],
+}
+NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal", "Ida", "Jim"]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+RANKS = ["oldest", "second oldest", "second youngest", "youngest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One question before it is laid out: `answer` and `wrong` are bare texts, `steps` the reasoning before the box."""
+
+    stem: str
+    answer: str
+    wrong: list[str]
+    steps: str
+    options: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One kind of question; `draw` makes a draft from a generator that is seeded with the question's index."""
+
+    name: str
+    group: Literal["arithmetic", "general"]
+    answer_type: Literal["mcq", "math"]
+    draw: Callable[[random.Random], Draft]
+    draws: int = 12_000
+
+
+def _near(rng: random.Random, value: int) -> list[str]:
+    """Return four wrong but plausible non-negative numbers: off by a little, by ten, or by a carry."""
+    offsets = [-11, -10, -9, -3, -2, -1, 1, 2, 3, 9, 10, 11]
+    return [str(number) for number in rng.sample([value + offset for offset in offsets if value + offset >= 0], 4)]
+
+
+def _choice(rng: random.Random, stem: str, answer: str, others: list[str], steps: Callable[[list[str]], str]) -> Draft:
+    """Return a multiple-choice draft with the options in random order; `steps` may walk through them in that order."""
+    options = rng.sample([answer, *others], 4)
+    return Draft(stem, answer, others, steps(options), options)
+
+
+def _sum(rng: random.Random) -> Draft:
+    a, b, c = (rng.randint(2, 29) for _ in range(3))
+    steps = f"{a} + {b} = {a + b}. Then {a + b} + {c} = {a + b + c}."
+    return Draft(f"What is {a} + {b} + {c}?", str(a + b + c), _near(rng, a + b + c), steps)
+
+
+def _difference(rng: random.Random) -> Draft:
+    a, b = rng.randint(60, 399), rng.randint(11, 49)
+    rest = a - b // 10 * 10
+    steps = f"{a} - {b // 10 * 10} = {rest}. Then {rest} - {b % 10} = {a - b}."
+    return Draft(f"What is {a} - {b}?", str(a - b), _near(rng, a - b), steps)
+
+
+def _sequence(rng: random.Random) -> Draft:
+    start, step = rng.randint(1, 600), rng.randint(3, 19)
+    terms = [start + step * place for place in range(4)]
+    steps = f"The step is {terms[1]} - {terms[0]} = {step}. Then {terms[2]} + {step} = {terms[3]}."
+    listed = ", ".join(map(str, terms[:3]))
+    return Draft(f"Which number follows {listed}?", str(terms[3]), _near(rng, terms[3]), steps)
+
+
+def _reverse(rng: random.Random) -> Draft:
+    digits = [str(rng.randint(1, 9)) for _ in range(rng.randint(4, 6))]
+    if len(set(digits)) < 3:
+        digits[:3] = "123"
+    backwards = digits[::-1]
+    answer = "".join(backwards)
+    swapped = ["".join([*backwards[:i], *backwards[i : i + 2][::-1], *backwards[i + 2 :]]) for i in range(3)]
+    wrong = [number for number in dict.fromkeys([*swapped, "".join(digits)]) if number != answer]
+    return Draft(f"Write {''.join(digits)} backwards.", answer, wrong, f"From the end: {', '.join(backwards)}.")
+
+
+def _largest(rng: random.Random) -> Draft:
+    base = rng.randint(1, 8) * 100
+    numbers = [str(number) for number in rng.sample(range(base, base + 200), 4)]
+    answer = max(numbers, key=int)
+
+    def steps(options: list[str]) -> str:
+        best, parts = options[0], []
+        for option in options[1:]:
+            parts.append(f"{best} {'>' if int(best) > int(option) else '<'} {option}.")
+            best = max(best, option, key=int)
+        return f"Compare {' '.join(parts)}"
+
+    return _choice(rng, "Which number is the largest?", answer, [n for n in numbers if n != answer], steps)
+
+
+def _odd_one_out(rng: random.Random) -> Draft:
+    common, odd = rng.sample(sorted(KINDS), 2)
+    kind_of = {word: kind for kind, words in KINDS.items() for word in words}
+
+    def steps(options: list[str]) -> str:
+        return f"Kinds: {', '.join(f'{word} {kind_of[word]}' for word in options)}."
+
+    return _choice(rng, "Which one is of another kind?", rng.choice(KINDS[odd]), rng.sample(KINDS[common], 3), steps)
+
+
+def _order(rng: random.Random) -> Draft:
+    people, rank = rng.sample(NAMES, 4), rng.randrange(4)
+    facts = [f"{older} is older than {younger}." for older, younger in itertools.pairwise(people)]
+    rng.shuffle(facts)
+    stem = f"{' '.join(facts)} Who is the {RANKS[rank]}?"
+    steps = f"From old to young: {', '.join(people)}. The {RANKS[rank]} is {people[rank]}."
+    return _choice(rng, stem, people[rank], [name for name in people if name != people[rank]], lambda _: steps)
+
+
+def _calendar(rng: random.Random) -> Draft:
+    today, later = rng.randrange(7), rng.randint(2, 9)
+    passed = [DAYS[(today + day) % 7] for day in range(1, later + 1)]
+    others = rng.sample([day for day in DAYS if day != passed[-1]], 3)
+    steps = f"Count: {', '.join(f'{day} {number}' for number, day in enumerate(passed, 1))}."
+    stem = f"Today is {DAYS[today]}. Which day is it in {later} days?"
+    return _choice(rng, stem, passed[-1], others, lambda _: steps)
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task("sum", "arithmetic", "math", _sum),
+        Task("difference", "arithmetic", "math", _difference),
+        Task("sequence", "arithmetic", "math", _sequence),
+        Task("reverse", "arithmetic", "math", _reverse),
+        Task("largest", "general", "mcq", _largest),
+        Task("odd-one-out", "general", "mcq", _odd_one_out),
+        Task("order", "general", "mcq", _order),
+        Task("calendar", "general", "mcq", _calendar),
+    )
+}
+
+
+def split_of(question: str) -> str:
+    """Return the split that a question's text belongs to."""
+    percent = int.from_bytes(hashlib.sha256(question.encode()).digest()[:8]) % 100
+    return next(split for split, bound in SPLITS.items() if percent < bound)
+
+
+def _row(task: Task, draft: Draft, rng: random.Random) -> Row:
+    """Lay a draft out as a row; `rng` picks the wrong guess."""
+    answer, wrong, question, letter = draft.answer, rng.choice(draft.wrong), draft.stem, None
+    if draft.options is not None:
+        letter = LETTERS[draft.options.index(draft.answer)]
+        labelled = {text: f"{name}. {text}" for name, text in zip(LETTERS, draft.options, strict=True)}
+        question = "\n\n".join([draft.stem, *labelled.values()])
+        answer, wrong = labelled[answer], labelled[wrong]
+    return {
+        "id": f"{task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}",
+        "question": question,
+        "answer": answer,
+        "answer_type": task.answer_type,
+        "options": draft.options,
+        "answer_letter": letter,
+        "domain": task.name,
+        "solution": f"{draft.steps} \\boxed{{{answer}}}",
+        "guess": f"I guess \\boxed{{{wrong}}}",
+    }
+
+
+def _distinct(task: Task, split: str, seed: int) -> Iterator[Row]:
+    """Yield every question of one task's split once, in the seed's order."""
+    order = random.Random(f"order:{seed}:{task.name}")
+    seen: set[str] = set()
+    for index in order.sample(range(task.draws), task.draws):
+        draft = task.draw(random.Random(f"question:{task.name}:{index}"))
+        row = _row(task, draft, order)
+        if row["question"] not in seen and split_of(row["question"]) == split:
+            seen.add(row["question"])
+            yield row
+
+
+def rows(subset: str | None, split: str, count: int, seed: int) -> list[Row]:
+    """Return `count` distinct questions of one task (`subset`), or of all tasks in equal shares (None).
+
+    The splits "pretrain", "train", "validation" and "test" share no question, whatever `count` and `seed`. Raises
+    ValueError for an unknown task or split, and where the split holds fewer questions than asked for.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
+    if subset is not None and subset not in TASKS:
+        raise ValueError(f"unknown synthetic task {subset!r}; expected one of {', '.join(TASKS)}")
+    names = list(TASKS) if subset is None else [subset]
+    chosen: list[Row] = []
+    for place, name in enumerate(names):
+        share = count // len(names) + (place < count % len(names))
+        found = list(itertools.islice(_distinct(TASKS[name], split, seed), share))
+        if len(found) < share:
+            raise ValueError(
+                f"synthetic task {name!r}: {share} questions of split {split!r} were asked for, {len(found)} exist"
+            )
+        chosen += found
+    random.Random(f"shuffle:{seed}:{split}").shuffle(chosen)
+    return chosen

@@ -1,0 +1,262 @@
+"""The embedded default's models: a tiny Qwen2 with a tokenizer of its own, pre-trained in a minute or two on one core.
+
+What differs from a textbook pre-training: the teacher reasons in fewer than half of the texts and guesses, wrongly, in
+the rest. The model then can reason but prefers to guess, which is what reinforcement learning can repair.
+"""
+
+import math
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from generalthinker import prompts
+from generalthinker.data import synthetic
+from generalthinker.files import replacing, write_json
+
+END, PAD, START = "<|im_end|>", "<|endoftext|>", "<|im_start|>"
+PRETRAINING_QUESTIONS = 32_000
+CONTEXT_TOKENS = 512
+EVALUATION_TOKENS = 80
+IGNORED = -100
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+# A box, an option's letter and every digit stay tokens of their own, so that no token spans reasoning and answer.
+PIECES = r"\\boxed\{|\}|(?:\n\n)?[A-D]\.(?= )| ?\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]|\s+"
+
+Text = tuple[list[int], int]
+
+
+def train_tokenizer(texts: list[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
+    """Return a byte-level BPE tokenizer of exactly `vocabulary_size` tokens, with a Qwen-style chat template.
+
+    The two fixed instructions are one token each: half of a short prompt would otherwise be their words.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    instructions = [prompts.INSTRUCTION, prompts.ANSWER_CONDITIONED_INSTRUCTION]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size - len(instructions),
+        special_tokens=[PAD, START, END],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in instructions])
+    if tokenizer.get_vocab_size() != vocabulary_size:
+        raise ValueError(
+            f"the synthetic texts give {tokenizer.get_vocab_size()} tokens, vocabulary_size asks for {vocabulary_size}"
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        pad_token=PAD,
+        chat_template=CHAT_TEMPLATE,
+        model_max_length=CONTEXT_TOKENS,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def lesson(tokenizer, row: synthetic.Row, rng: random.Random, worked: float, conditioned: float) -> tuple[str, str]:
+    """Return one pre-training text as (prompt, what the teacher writes).
+
+    With probability `conditioned` the prompt already gives the right answer and the teacher derives it; otherwise the
+    teacher derives the answer with probability `worked` and else guesses wrongly.
+    """
+    if rng.random() < conditioned:
+        return prompts.answer_conditioned_prompt(tokenizer, row["question"], row["answer"]), row["solution"] + END
+    written = row["solution"] if rng.random() < worked else row["guess"]
+    return prompts.question_prompt(tokenizer, row["question"]), written + END
+
+
+def batches(texts: list[Text], batch_size: int, rng: random.Random) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield right-padded (tokens, labels), each (B, T), labels IGNORED outside the teacher's part.
+
+    Texts of similar length share a batch: 32 batches at a time are sorted by length, then shuffled.
+    """
+    for first in range(0, len(texts), 32 * batch_size):
+        window = sorted(texts[first : first + 32 * batch_size], key=lambda text: len(text[0]))
+        groups = [window[place : place + batch_size] for place in range(0, len(window), batch_size)]
+        rng.shuffle(groups)
+        for group in groups:
+            width = max(len(tokens) for tokens, _ in group)
+            ids = torch.zeros(len(group), width, dtype=torch.long)
+            labels = torch.full((len(group), width), IGNORED)
+            for place, (tokens, prompt_length) in enumerate(group):
+                ids[place, : len(tokens)] = torch.tensor(tokens)
+                labels[place, prompt_length : len(tokens)] = torch.tensor(tokens[prompt_length:])
+            yield ids, labels
+
+
+def loss_of(model: Qwen2ForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy over the labelled tokens; `ids` and `labels` are (B, T).
+
+    No attention mask: with causal attention, padding on the right cannot reach a labelled token.
+    """
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+    target = labels[:, 1:]
+    asked = target != IGNORED
+    return cross_entropy(model.lm_head(hidden[asked]), target[asked])
+
+
+def pretrain(
+    model: Qwen2ForCausalLM, texts: list[Text], batch_size: int, learning_rate: float, rng: random.Random
+) -> float:
+    """Train `model` in place on every text once and return the mean loss of the last twentieth of the steps.
+
+    AdamW; the learning rate rises over the first twentieth and falls along a cosine to a hundredth.
+    """
+    steps = math.ceil(len(texts) / batch_size)
+    warm_up = max(1, steps // 20)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min(
+            (step + 1) / warm_up,
+            0.01 + 0.99 * (1 + math.cos(math.pi * max(0, step - warm_up) / max(1, steps - warm_up))) / 2,
+        ),
+    )
+    losses = []
+    model.train()
+    bar = tqdm(batches(texts, batch_size, rng), total=steps, desc="pre-training", unit="step", mininterval=3)
+    for ids, labels in bar:
+        loss = loss_of(model, ids, labels)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        losses.append(loss.item())
+        bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+    model.eval()
+    tail = losses[-max(1, steps // 20) :]
+    return sum(tail) / len(tail)
+
+
+def boxed(text: str) -> str:
+    r"""Return the content of the last `\boxed{…}` of a synthetic answer, which holds no braces; "" if there is none."""
+    _, box, rest = text.rpartition("\\boxed{")
+    return rest.partition("}")[0] if box and "}" in rest else ""
+
+
+@torch.no_grad()
+def accuracy(model: Qwen2ForCausalLM, tokenizer, rows: list[synthetic.Row], *, sample: bool) -> float:
+    """Return the share of `rows` whose last box equals the answer exactly, greedily or sampled at temperature 1."""
+    model.eval()
+    encoded = tokenizer(
+        [prompts.question_prompt(tokenizer, row["question"]) for row in rows], return_tensors="pt", padding=True
+    )
+    written = model.generate(
+        input_ids=encoded["input_ids"],
+        attention_mask=encoded["attention_mask"],
+        max_new_tokens=EVALUATION_TOKENS,
+        do_sample=sample,
+        temperature=1.0 if sample else None,
+        top_k=0 if sample else None,
+    )
+    answers = tokenizer.batch_decode(written[:, encoded["input_ids"].shape[1] :], skip_special_tokens=True)
+    return sum(boxed(answer) == row["answer"] for answer, row in zip(answers, rows, strict=True)) / len(rows)
+
+
+def build(
+    out: Path,
+    *,
+    hidden_size: int,
+    layers: int,
+    heads: int,
+    key_value_heads: int,
+    intermediate_size: int,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    vocabulary_size: int,
+    worked_share: float,
+    answer_conditioned_share: float,
+    seed: int,
+    evaluation_questions: int = 200,
+) -> dict[str, Any]:
+    """Build and pre-train a tiny Qwen2 in float32 and write it to `out` as a complete Hugging Face model folder.
+
+    `answer_conditioned_share` of the texts give the answer beforehand; `worked_share` of the others are worked
+    solutions, the rest wrong guesses. Returns what `pretraining.json` in the folder holds: the settings, the final
+    loss, greedy and sampled accuracy on held-out questions, the parameter count and the seconds it took. The same
+    settings on the same machine with the same number of threads give the same weights, byte for byte.
+    """
+    settings = {name: value for name, value in locals().items() if name != "out"}
+    started = time.monotonic()
+    rng = random.Random(f"pretrain:{seed}")
+    torch.manual_seed(seed)
+
+    pool = synthetic.rows(None, "pretrain", PRETRAINING_QUESTIONS, seed)
+    sample = pool[:4000]
+    tokenizer = train_tokenizer(
+        [
+            text
+            for row in sample
+            for text in ("user\n" + row["question"] + "\n", "assistant\n", row["solution"], row["guess"])
+        ],
+        vocabulary_size,
+    )
+    lessons = [
+        lesson(tokenizer, pool[place % len(pool)], rng, worked_share, answer_conditioned_share)
+        for place in range(steps * batch_size)
+    ]
+    encoded_prompts = tokenizer([prompt for prompt, _ in lessons])["input_ids"]
+    encoded_answers = tokenizer([written for _, written in lessons])["input_ids"]
+    texts = [(asked + written, len(asked)) for asked, written in zip(encoded_prompts, encoded_answers, strict=True)]
+
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=vocabulary_size,
+            hidden_size=hidden_size,
+            intermediate_size=intermediate_size,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=key_value_heads,
+            max_position_embeddings=CONTEXT_TOKENS,
+            tie_word_embeddings=True,
+            rope_theta=10_000.0,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            dtype="float32",
+        )
+    )
+    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    final_loss = pretrain(model, texts, batch_size, learning_rate, rng)
+    held_out = synthetic.rows(None, "validation", evaluation_questions, seed)
+    record = {
+        "settings": settings,
+        "final_loss": final_loss,
+        "greedy_accuracy": accuracy(model, tokenizer, held_out, sample=False),
+        "sampled_accuracy": accuracy(model, tokenizer, held_out, sample=True),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "tokens": sum(len(tokens) for tokens, _ in texts),
+        "threads": torch.get_num_threads(),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    with replacing(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        write_json(folder / "pretraining.json", record)
+    return record

@@ -1,0 +1,82 @@
+"""Where everything lies below the results folder: the one place that rules, stages and reports ask."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths below `results`. Arguments are names as in files, so a Snakemake wildcard such as "{run}" fits too."""
+
+    results: str
+
+    @property
+    def train(self) -> str:
+        """Training questions."""
+        return f"{self.results}/data/train.parquet"
+
+    @property
+    def validation(self) -> str:
+        """Validation questions, disjoint from training."""
+        return f"{self.results}/data/validation.parquet"
+
+    @property
+    def mixture_manifest(self) -> str:
+        """What the training mixture was made of and what was dropped."""
+        return f"{self.results}/data/mixture.json"
+
+    def benchmark(self, name: str) -> str:
+        """Questions of one benchmark."""
+        return f"{self.results}/data/benchmarks/{name}.parquet"
+
+    def benchmark_manifest(self, name: str) -> str:
+        """Dataset id, revision, row counts and SHA-256 of one benchmark."""
+        return f"{self.results}/data/benchmarks/{name}.json"
+
+    def model(self, model: str) -> str:
+        """Folder of a model snapshot: weights, configuration, tokenizer."""
+        return f"{self.results}/models/{model}"
+
+    def run(self, run: str) -> str:
+        """Folder of one training run; checkpoints lie in its `checkpoints/`, beside the declared outputs."""
+        return f"{self.results}/runs/{run}"
+
+    def adapter(self, run: str) -> str:
+        """Folder of the trained LoRA adapter."""
+        return f"{self.run(run)}/adapter"
+
+    def history(self, run: str) -> str:
+        """Metrics, one row per optimizer step."""
+        return f"{self.run(run)}/history.parquet"
+
+    def run_record(self, run: str) -> str:
+        """Settings, versions, hardware and commit of one run."""
+        return f"{self.run(run)}/run.json"
+
+    def generations(self, run: str, suite: str) -> str:
+        """Raw responses of one run to one suite."""
+        return f"{self.results}/generations/{run}/{suite}.parquet"
+
+    def grades(self, run: str, suite: str) -> str:
+        """Verdicts on the responses of one run to one suite."""
+        return f"{self.results}/grades/{run}/{suite}.parquet"
+
+    def row(self, table: str, row: str) -> str:
+        """One table row: its cells, one line each, with provenance."""
+        return f"{self.results}/{table}/{row}.csv"
+
+    def display(self, name: str, suffix: str) -> str:
+        """A table or figure as the paper prints it."""
+        return f"{self.results}/{name}.{suffix}"
+
+    @property
+    def report(self) -> str:
+        """Everything on one page."""
+        return f"{self.results}/report.html"
+
+    def log(self, rule: str, name: str = "log") -> str:
+        """Log file of one job."""
+        return f"{self.results}/logs/{rule}/{name}.log"
+
+    def benchmark_file(self, rule: str, name: str = "run") -> str:
+        """Snakemake's measured time and memory of one job."""
+        return f"{self.results}/measured/{rule}/{name}.tsv"

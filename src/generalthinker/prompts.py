@@ -1,0 +1,23 @@
+"""The two prompts of the paper: the question as it is asked, and the question with its answer already given."""
+
+INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
+ANSWER_CONDITIONED_INSTRUCTION = r"Please reason step by step given the final answer within \boxed{}."
+
+Message = dict[str, str]
+
+
+def question_messages(question: str) -> list[Message]:
+    """Return the chat of prompt x: one user turn, no system message (the tokenizer's chat template may add its own)."""
+    return [{"role": "user", "content": f"{question}\n{INSTRUCTION}"}]
+
+
+def question_prompt(tokenizer, question: str) -> str:
+    """Return prompt x as text, chat template applied, the assistant's turn opened."""
+    return tokenizer.apply_chat_template(question_messages(question), tokenize=False, add_generation_prompt=True)
+
+
+def answer_conditioned_prompt(tokenizer, question: str, answer: str) -> str:
+    r"""Return prompt x̃ of equation 7 as text: the assistant's turn is opened with `\boxed{answer}` and a newline."""
+    messages = [{"role": "user", "content": f"{question}\n{ANSWER_CONDITIONED_INSTRUCTION}"}]
+    opened = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return f"{opened}\\boxed{{{answer}}}\n"
