@@ -48,6 +48,10 @@ class Layout:
         """Metrics, one row per optimizer step."""
         return f"{self.run(run)}/history.parquet"
 
+    def timing(self, run: str) -> str:
+        """Wall-clock seconds, one row per optimizer step; apart from the history because it never repeats."""
+        return f"{self.run(run)}/timing.parquet"
+
     def run_record(self, run: str) -> str:
         """Settings, versions, hardware and commit of one run."""
         return f"{self.run(run)}/run.json"

@@ -31,10 +31,10 @@ def load(paths: list[str] | list[Path]) -> Settings:
         if not isinstance(content, dict):
             raise SettingsError(f"{path}: expected a mapping at the top, found {type(content).__name__}")
         _merge(merged, content)
-    return parse(merged, " + ".join(map(str, paths)))
+    return parse_settings(merged, " + ".join(map(str, paths)))
 
 
-def parse(content: dict[str, Any], origin: str = "configuration") -> Settings:
+def parse_settings(content: dict[str, Any], origin: str = "configuration") -> Settings:
     """Return the settings in a mapping; `origin` is named in errors. Raises SettingsError."""
     try:
         return Settings.model_validate(content)
@@ -63,12 +63,12 @@ def frozen_path(settings: Settings) -> Path:
 
 def load_frozen(path: str | Path) -> Settings:
     """Return the settings that `freeze` wrote to `path`."""
-    return parse(read_json(path), str(path))
+    return parse_settings(read_json(path), str(path))
 
 
 def schema() -> dict[str, Any]:
     """Return the JSON schema of the configuration file."""
-    return Settings.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Settings.model_json_schema()}
 
 
 def _merge(target: dict[str, Any], update: dict[str, Any]) -> None:

@@ -6,8 +6,8 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from generalthinker.config.base import Count, Section
-from generalthinker.config.data import BenchmarkSettings, DataSettings, ModelSettings, TinyModelSettings
-from generalthinker.config.reporting import FigureSettings, Reported, RunChoice, Sweep, TableSettings
+from generalthinker.config.data import BenchmarkSettings, DataSettings, ModelSettings
+from generalthinker.config.reporting import FigureSettings, Reported, RunChoice, TableSettings
 from generalthinker.config.training import EvaluationSettings, MethodSettings, TrainingSettings
 from generalthinker.records import RunSpec, slug
 
@@ -169,7 +169,7 @@ class Settings(Section):
             r"(_seed-(?P<seed>\d+))?",
             name,
         )
-        models, methods = ({slug(key): key for key in section} for section in (self.models, self.methods))
+        models, methods = self._by_slug(self.models), self._by_slug(self.methods)
         if not match or match["model"] not in models or match["method"] not in methods:
             raise ValueError(
                 f"run {name!r}: expected model/method[_strength-β][_clip-τ][_seed-n] with a model of {list(models)} "
@@ -206,9 +206,22 @@ class Settings(Section):
             "training": training,
         }
 
+    def models_of_kind(self, kind: str) -> list[str]:
+        """Return the models that are downloaded (`hub`) or built (`tiny`)."""
+        return [name for name, model in self.models.items() if model.kind == kind]
+
+    def benchmark_identity(self, file_name: str) -> dict[str, Any]:
+        """Return exactly what decides the questions in a benchmark's file."""
+        benchmark = self.benchmarks[self._by_slug(self.benchmarks)[file_name]]
+        return {**benchmark.model_dump(exclude={"group", "limit"}), "seed": self.data.seed}
+
     def model_identity(self, model: str) -> dict[str, Any]:
-        """Return exactly what decides the bytes of a model snapshot."""
-        return self.models[model].model_dump(exclude={"label"})
+        """Return exactly what decides the bytes of a model snapshot; `model` may be its file name."""
+        return self.models[self._by_slug(self.models)[slug(model)]].model_dump(exclude={"label"})
+
+    @staticmethod
+    def _by_slug(section: dict[str, Any]) -> dict[str, str]:
+        return {slug(name): name for name in section}
 
     def generation_identity(self, suite: str) -> dict[str, Any]:
         """Return exactly what decides the responses of one suite, the questions aside."""
@@ -218,6 +231,3 @@ class Settings(Section):
     def suite_benchmarks(self, suite: str) -> list[str]:
         """Return the benchmarks of `suite`."""
         return self.evaluation.suites[suite]
-
-
-__all__ = ["EXECUTION_ONLY", "Settings", "Sweep", "TinyModelSettings"]

@@ -66,22 +66,22 @@ def _choice(rng: random.Random, stem: str, answer: str, others: list[str], steps
 
 def _sum(rng: random.Random) -> Draft:
     a, b, c = (rng.randint(2, 29) for _ in range(3))
-    steps = f"{a} + {b} = {a + b}. Then {a + b} + {c} = {a + b + c}."
-    return Draft(f"What is {a} + {b} + {c}?", str(a + b + c), _near(rng, a + b + c), steps)
+    steps = f"{a}+{b}={a + b}. {a + b}+{c}={a + b + c}."
+    return Draft(f"What is {a}+{b}+{c}?", str(a + b + c), _near(rng, a + b + c), steps)
 
 
 def _difference(rng: random.Random) -> Draft:
     a, b = rng.randint(60, 399), rng.randint(11, 49)
     rest = a - b // 10 * 10
-    steps = f"{a} - {b // 10 * 10} = {rest}. Then {rest} - {b % 10} = {a - b}."
-    return Draft(f"What is {a} - {b}?", str(a - b), _near(rng, a - b), steps)
+    steps = f"{a}-{b // 10 * 10}={rest}. {rest}-{b % 10}={a - b}."
+    return Draft(f"What is {a}-{b}?", str(a - b), _near(rng, a - b), steps)
 
 
 def _sequence(rng: random.Random) -> Draft:
     start, step = rng.randint(1, 600), rng.randint(3, 19)
     terms = [start + step * place for place in range(4)]
-    steps = f"The step is {terms[1]} - {terms[0]} = {step}. Then {terms[2]} + {step} = {terms[3]}."
-    listed = ", ".join(map(str, terms[:3]))
+    steps = f"{terms[1]}-{terms[0]}={step}. {terms[2]}+{step}={terms[3]}."
+    listed = ",".join(map(str, terms[:3]))
     return Draft(f"Which number follows {listed}?", str(terms[3]), _near(rng, terms[3]), steps)
 
 
@@ -93,20 +93,19 @@ def _reverse(rng: random.Random) -> Draft:
     answer = "".join(backwards)
     swapped = ["".join([*backwards[:i], *backwards[i : i + 2][::-1], *backwards[i + 2 :]]) for i in range(3)]
     wrong = [number for number in dict.fromkeys([*swapped, "".join(digits)]) if number != answer]
-    return Draft(f"Write {''.join(digits)} backwards.", answer, wrong, f"From the end: {', '.join(backwards)}.")
+    return Draft(f"Write {''.join(digits)} backwards.", answer, wrong, f"From the end: {','.join(backwards)}.")
 
 
 def _largest(rng: random.Random) -> Draft:
-    base = rng.randint(1, 8) * 100
-    numbers = [str(number) for number in rng.sample(range(base, base + 200), 4)]
+    numbers = [str(number) for number in rng.sample(range(10, 100), 4)]
     answer = max(numbers, key=int)
 
     def steps(options: list[str]) -> str:
         best, parts = options[0], []
         for option in options[1:]:
-            parts.append(f"{best} {'>' if int(best) > int(option) else '<'} {option}.")
+            parts.append(f"{best}{'>' if int(best) > int(option) else '<'}{option}.")
             best = max(best, option, key=int)
-        return f"Compare {' '.join(parts)}"
+        return " ".join(parts)
 
     return _choice(rng, "Which number is the largest?", answer, [n for n in numbers if n != answer], steps)
 
@@ -134,7 +133,7 @@ def _calendar(rng: random.Random) -> Draft:
     today, later = rng.randrange(7), rng.randint(2, 9)
     passed = [DAYS[(today + day) % 7] for day in range(1, later + 1)]
     others = rng.sample([day for day in DAYS if day != passed[-1]], 3)
-    steps = f"Count: {', '.join(f'{day} {number}' for number, day in enumerate(passed, 1))}."
+    steps = f"Count:{','.join(f' {day}{number}' for number, day in enumerate(passed, 1))}."
     stem = f"Today is {DAYS[today]}. Which day is it in {later} days?"
     return _choice(rng, stem, passed[-1], others, lambda _: steps)
 

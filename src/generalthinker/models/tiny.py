@@ -4,6 +4,7 @@ What differs from a textbook pre-training: the teacher reasons in fewer than hal
 the rest. The model then can reason but prefers to guess, which is what reinforcement learning can repair.
 """
 
+import json
 import math
 import random
 import time
@@ -12,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, pre_tokenizers, trainers
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
-from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from generalthinker import prompts
 from generalthinker.data import synthetic
@@ -32,47 +33,41 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-# A box, an option's letter and every digit stay tokens of their own, so that no token spans reasoning and answer.
-PIECES = r"\\boxed\{|\}|(?:\n\n)?[A-D]\.(?= )| ?\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]|\s+"
-
 Text = tuple[list[int], int]
 
 
-def train_tokenizer(texts: list[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(texts: list[str], vocabulary_size: int) -> Qwen2Tokenizer:
     """Return a byte-level BPE tokenizer of exactly `vocabulary_size` tokens, with a Qwen-style chat template.
 
-    The two fixed instructions are one token each: half of a short prompt would otherwise be their words.
+    Text is cut as Qwen2 cuts it, digits one by one; the two fixed instructions are one token each, because half of a
+    short prompt would otherwise be their words. Raises ValueError if the texts do not hold that many tokens.
     """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
     instructions = [prompts.INSTRUCTION, prompts.ANSWER_CONDITIONED_INSTRUCTION]
+    # transformers rebuilds every Qwen2 tokenizer with that class's own splitting rules, whatever the folder says.
+    backend = Qwen2Tokenizer().backend_tokenizer
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size - len(instructions),
         special_tokens=[PAD, START, END],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in instructions])
-    if tokenizer.get_vocab_size() != vocabulary_size:
-        raise ValueError(
-            f"the synthetic texts give {tokenizer.get_vocab_size()} tokens, vocabulary_size asks for {vocabulary_size}"
-        )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+    backend.train_from_iterator(texts, trainer)
+    learned = json.loads(backend.to_str())["model"]
+    tokenizer = Qwen2Tokenizer(
+        vocab=learned["vocab"],
+        merges=[tuple(pair) for pair in learned["merges"]],
         eos_token=END,
         pad_token=PAD,
         chat_template=CHAT_TEMPLATE,
         model_max_length=CONTEXT_TOKENS,
         padding_side="left",
-        clean_up_tokenization_spaces=False,
     )
+    tokenizer.add_tokens([AddedToken(START, special=True), *(AddedToken(text) for text in instructions)])
+    if len(tokenizer) != vocabulary_size:
+        raise ValueError(
+            f"the synthetic texts give {len(tokenizer)} tokens, but vocabulary_size asks for {vocabulary_size}"
+        )
+    return tokenizer
 
 
 def lesson(tokenizer, row: synthetic.Row, rng: random.Random, worked: float, conditioned: float) -> tuple[str, str]:

@@ -1,8 +1,16 @@
 """What every table row is made of: which runs and benchmarks fill which cell. Pure lookups on the settings."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from generalthinker.config.reporting import AverageTable, BenchmarkTable, DatasetTable, HyperparameterTable
+from generalthinker.config.reporting import (
+    AverageTable,
+    BenchmarkTable,
+    DatasetTable,
+    HyperparameterTable,
+    RunChoice,
+    ScalingFigure,
+)
 from generalthinker.config.settings import Settings
 from generalthinker.records import RunSpec, slug
 
@@ -54,6 +62,38 @@ def evaluations(settings: Settings, row: Row) -> list[tuple[RunSpec, str]]:
         (run, settings.suite_of(benchmark)) for cell in row.cells for run in cell.runs for benchmark in cell.benchmarks
     ]
     return list(dict.fromkeys(pairs))
+
+
+def benchmarks(row: Row) -> list[str]:
+    """Return the benchmarks whose questions `row` counts or describes, each once."""
+    return list(dict.fromkeys([*row.benchmarks, *(name for cell in row.cells for name in cell.benchmarks)]))
+
+
+def describe(settings: Settings, table: str, row: str) -> dict[str, Any]:
+    """Return what decides the contents of a row besides its inputs: the cells, or the settings it lists."""
+    found = rows(settings, table)[row]
+    spec = settings.tables[table]
+    listed = hyperparameters(settings, spec) if isinstance(spec, HyperparameterTable) else {}
+    return asdict(found) | {"value": listed.get(found.label)}
+
+
+@dataclass(frozen=True, slots=True)
+class FigureNeeds:
+    """What a figure is drawn from."""
+
+    evaluations: tuple[tuple[RunSpec, str], ...] = ()
+    histories: tuple[RunSpec, ...] = ()
+
+
+def figure_needs(settings: Settings, figure: str) -> FigureNeeds:
+    """Return the (run, suite) pairs and the training histories that `figure` is drawn from."""
+    spec = settings.figures[figure]
+    if isinstance(spec, ScalingFigure):
+        choices = [RunChoice(model=model, method=method) for model in spec.models for method in spec.methods]
+        names = [name for group in spec.groups for name in settings.groups[group]]
+        pairs = [(run, settings.suite_of(name)) for choice in choices for run in settings.runs(choice) for name in names]
+        return FigureNeeds(evaluations=tuple(dict.fromkeys(pairs)))
+    return FigureNeeds(histories=tuple(run for choice in spec.runs.values() for run in settings.runs(choice)))
 
 
 def hyperparameters(settings: Settings, spec: HyperparameterTable) -> dict[str, str]:

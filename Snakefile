@@ -1,0 +1,51 @@
+# GeneralThinker: every table row and figure of the paper is a target. This file is the table of contents.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# `--configfile config/demo.yaml` replaces the paper's configuration; it is not merged with it.
+if not workflow.config_settings.configfiles:
+
+    configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    tables,
+    figures,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.output,
+        rules.audit.output if settings.reported_values else [],
+
+
+rule tables:
+    input:
+        [layout.display(name, suffix) for name in settings.tables for suffix in ("csv", "md", "tex")],
+
+
+rule figures:
+    input:
+        [layout.display(name, suffix) for name in settings.figures for suffix in ("png", "pdf")],
+
+
+onstart:
+    freeze(settings)
+
+
+onsuccess:
+    print(f"Results of {settings.name}: {settings.results}/ (report: {layout.report})", file=sys.stderr)

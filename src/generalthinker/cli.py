@@ -1,0 +1,245 @@
+"""The stages as plain commands: what the rules call, and what works alone under a debugger or another scheduler.
+
+SETTINGS is a configuration file; several are joined with commas, later ones overriding earlier ones. The frozen
+settings that the workflow writes to `<results>/settings/` are accepted as well.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from generalthinker.config import Settings, SettingsError
+from generalthinker.config.load import load, load_frozen
+from generalthinker.paths import Layout
+from generalthinker.records import slug
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+SettingsFile = Annotated[str, typer.Argument(metavar="SETTINGS", help="configuration file(s), joined with commas")]
+Threads = Annotated[int, typer.Option(help="CPU threads")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="model/method[_strength-β][_clip-τ][_seed-n]")]
+
+
+@app.command()
+def check(settings: SettingsFile) -> None:
+    """Check a configuration and name what it defines."""
+    loaded = _read(settings)
+    print(
+        f"{loaded.name}: {len(loaded.models)} models, {len(loaded.methods)} methods, {len(loaded.benchmarks)} benchmarks, "
+        f"{len(loaded.tables)} tables, {len(loaded.figures)} figures; results go to {loaded.results}"
+    )
+
+
+@app.command()
+def schema(out: Path) -> None:
+    """Write the JSON schema of the configuration file."""
+    from generalthinker.config.load import schema as build
+    from generalthinker.files import write_json
+
+    write_json(out, build())
+
+
+@app.command()
+def model(settings: SettingsFile, name: str, threads: Threads = 1) -> None:
+    """Make a model snapshot: download it from the hub, or build and pre-train the demo's."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    from generalthinker.models.snapshot import make
+
+    loaded = _read(settings)
+    models = {slug(known): known for known in loaded.models}
+    _choose(models, name, "model")
+    make(loaded.models[models[name]], Path(Layout(loaded.results).model(name)))
+
+
+@app.command()
+def benchmark(settings: SettingsFile, name: str) -> None:
+    """Build the questions of one benchmark."""
+    from generalthinker.data.benchmark import build_benchmark
+
+    loaded, layout = _with_layout(settings)
+    key = {slug(known): known for known in loaded.benchmarks}.get(name, name)
+    _choose(loaded.benchmarks, key, "benchmark")
+    build_benchmark(loaded, key, Path(layout.benchmark(name)), Path(layout.benchmark_manifest(name)))
+
+
+@app.command()
+def mixture(settings: SettingsFile) -> None:
+    """Build the training and validation questions; every benchmark must be built before."""
+    from generalthinker.data.mixture import build_mixture
+
+    loaded, layout = _with_layout(settings)
+    build_mixture(
+        loaded,
+        benchmarks=[Path(layout.benchmark(slug(name))) for name in loaded.benchmarks],
+        tokenizer=Path(layout.model(slug(loaded.data.tokenizer_model))),
+        train=Path(layout.train),
+        validation=Path(layout.validation),
+        manifest=Path(layout.mixture_manifest),
+    )
+
+
+@app.command()
+def train(
+    settings: SettingsFile,
+    run: RunName,
+    processes: Annotated[int, typer.Option(help="training processes; 0: one per visible GPU")] = 0,
+    threads: Threads = 1,
+) -> None:
+    """Train one run, or continue it after a kill."""
+    loaded = _read(settings)
+    spec = loaded.run(run)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    _offline()
+    import torch
+
+    from generalthinker.training.launcher import launch, split_batch, visible_gpus
+
+    torch.set_num_threads(threads)
+    wanted = processes or max(1, visible_gpus())
+    split_batch(loaded.training, wanted)
+    if wanted > 1 and "LOCAL_RANK" not in os.environ:
+        raise typer.Exit(launch(settings, run, wanted, threads))
+
+    from generalthinker.training.interrupt import InterruptedTrainingError
+    from generalthinker.training.lock import RunLockedError
+    from generalthinker.training.run import train as train_run
+
+    try:
+        train_run(loaded, spec, wanted)
+    except (InterruptedTrainingError, RunLockedError) as error:
+        _stop(str(error))
+
+
+@app.command()
+def generate(settings: SettingsFile, run: RunName, suite: str, threads: Threads = 1) -> None:
+    """Generate the greedy responses of one run to one suite of benchmarks."""
+    loaded = _read(settings)
+    _choose(loaded.evaluation.suites, suite, "suite")
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    _offline()
+    from generalthinker.generation import EngineUnavailableError
+    from generalthinker.generation.stage import generate_suite
+
+    try:
+        generate_suite(loaded, loaded.run(run), suite)
+    except EngineUnavailableError as error:
+        _stop(f"{error}\nevaluation.engine: auto falls back to transformers; transformers asks for it by name")
+
+
+@app.command()
+def grade(
+    settings: SettingsFile,
+    run: RunName,
+    suite: str,
+    workers: Annotated[int, typer.Option(help="grading processes")] = 1,
+) -> None:
+    """Grade the responses of one run to one suite; needs no GPU."""
+    from generalthinker.answers.stage import grade_file
+
+    loaded, layout = _with_layout(settings)
+    _choose(loaded.evaluation.suites, suite, "suite")
+    questions = [Path(layout.benchmark(slug(name))) for name in loaded.suite_benchmarks(suite)]
+    grade_file(Path(layout.generations(run, suite)), questions, Path(layout.grades(run, suite)), workers)
+
+
+@app.command()
+def row(settings: SettingsFile, table: str, name: str) -> None:
+    """Write one table row from the grades it needs."""
+    from generalthinker.reporting.rows import write_row
+
+    loaded, layout = _with_layout(settings)
+    _choose(loaded.tables, table, "table")
+    write_row(loaded, table, name, Path(layout.row(table, name)))
+
+
+@app.command()
+def table(settings: SettingsFile, name: str) -> None:
+    """Write one table as CSV, Markdown and LaTeX from its rows."""
+    from generalthinker.reporting.cells import rows
+    from generalthinker.reporting.tables import write_table
+
+    loaded, layout = _with_layout(settings)
+    _choose(loaded.tables, name, "table")
+    files = [Path(layout.row(name, row)) for row in rows(loaded, name)]
+    csv, md, tex = (Path(layout.display(name, suffix)) for suffix in ("csv", "md", "tex"))
+    write_table(loaded, name, files, csv, md, tex)
+
+
+@app.command()
+def figure(settings: SettingsFile, name: str) -> None:
+    """Draw one figure as PNG and PDF."""
+    from generalthinker.reporting.figures import write_figure
+
+    loaded, layout = _with_layout(settings)
+    _choose(loaded.figures, name, "figure")
+    write_figure(loaded, name, Path(layout.display(name, "png")), Path(layout.display(name, "pdf")))
+
+
+@app.command()
+def report(settings: SettingsFile) -> None:
+    """Write the report: every table and figure on one page."""
+    from generalthinker.reporting.report import write_report
+
+    loaded, layout = _with_layout(settings)
+    write_report(loaded, Path(layout.report))
+
+
+@app.command()
+def audit(settings: SettingsFile) -> None:
+    """Compare reproduced with reported values, and name reported values that cannot be right."""
+    from generalthinker.reporting.audit import write_audit
+
+    loaded, layout = _with_layout(settings)
+    write_audit(loaded, Path(layout.display("audit", "csv")), Path(layout.display("audit", "md")))
+
+
+@app.command()
+def status(settings: Annotated[str, typer.Argument(metavar="SETTINGS")] = "config/config.yaml") -> None:
+    """Show the sweep at a glance: runs, evaluations, and what each table still needs."""
+    from generalthinker.reporting.status import status as describe
+
+    print(describe(_read(settings)))
+
+
+def _read(settings: str) -> Settings:
+    try:
+        if settings.endswith(".json"):
+            return load_frozen(settings)
+        return load(settings.split(","))
+    except SettingsError as error:
+        _stop(str(error))
+
+
+def _with_layout(settings: str) -> tuple[Settings, Layout]:
+    loaded = _read(settings)
+    return loaded, Layout(loaded.results)
+
+
+def _choose(section: Iterable[str], name: str, kind: str) -> None:
+    """Stop with what there is if `name` is not in `section` of the settings."""
+    if name not in section:
+        _stop(f"unknown {kind} {name!r}; this configuration has: {', '.join(section)}")
+
+
+def _offline() -> None:
+    """Keep compute jobs off the network: models and data were fetched by rules of their own."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _stop(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+@app.callback()
+def _logging() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+
+
+if __name__ == "__main__":
+    app()

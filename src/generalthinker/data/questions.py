@@ -1,0 +1,46 @@
+"""Question files: the Parquet files below `data/`, and a digest of their content that no machine changes."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from generalthinker.data import DataError
+from generalthinker.files import read_parquet, write_parquet
+from generalthinker.records import Question
+
+COLUMNS = [field.name for field in fields(Question)]
+
+
+def write_questions(path: str | Path, questions: Iterable[Question], metadata: dict[str, Any]) -> None:
+    """Write `questions` to `path` as Parquet, by rename; `metadata` goes into the file."""
+    write_parquet(path, pd.DataFrame([asdict(question) for question in questions], columns=COLUMNS), metadata)
+
+
+def read_questions(path: str | Path) -> tuple[list[Question], dict[str, Any]]:
+    """Return the questions and the metadata in `path`. Raises DataError if it is not a question file."""
+    frame, metadata = read_parquet(path)
+    if missing := [column for column in COLUMNS if column not in frame]:
+        raise DataError(f"{path}: not a question file: columns {missing} are missing, found {list(frame)}; rebuild it")
+    rows = frame[COLUMNS].to_dict("records")
+    return [Question(**{column: _plain(value) for column, value in row.items()}) for row in rows], metadata
+
+
+def digest(questions: Iterable[Question]) -> str:
+    """Return the SHA-256 of the questions in order: one line of key-ordered JSON each, in UTF-8."""
+    sha = hashlib.sha256()
+    for question in questions:
+        sha.update(json.dumps(asdict(question), sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        sha.update(b"\n")
+    return sha.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    # pandas reads a missing text as NaN and a list as an array
+    if isinstance(value, str):
+        return value
+    return [str(item) for item in value] if hasattr(value, "__len__") else None

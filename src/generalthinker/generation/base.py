@@ -1,0 +1,27 @@
+"""What an engine is, and what it gives."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class EngineUnavailableError(RuntimeError):
+    """The engine that was asked for cannot run on this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """One greedy response: text without special tokens, its length in tokens, and whether the limit cut it."""
+
+    text: str
+    tokens: int
+    truncated: bool
+
+
+class Engine(Protocol):
+    """A loaded model that answers prompts greedily."""
+
+    description: dict[str, Any]  # engine, version, dtype, tensor parallel size, seed, device: recorded beside results
+
+    def generate(self, prompts: list[str], max_new_tokens: int) -> list[Generated]:
+        """Return one response per prompt (chat template already applied), in order."""
+        ...

@@ -1,0 +1,65 @@
+"""transformers' own generate: slower, runs wherever torch runs."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from generalthinker.config.training import EvaluationSettings
+from generalthinker.generation.base import Generated
+
+
+class TransformersEngine:
+    """Greedy generation in left-padded batches of similar length."""
+
+    def __init__(self, settings: EvaluationSettings, model: Path, adapter: Path | None) -> None:
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._batch_size = settings.batch_size
+        self._tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, settings.dtype))
+        if adapter is not None:
+            from peft import PeftModel
+
+            loaded = PeftModel.from_pretrained(loaded, adapter)
+        self._model = loaded.to(self._device).eval()
+        self.description = {
+            "engine": "transformers",
+            "engine_version": f"transformers {version('transformers')}",
+            "dtype": settings.dtype,
+            "tensor_parallel_size": 1,
+            "seed": settings.seed,
+            "device": torch.cuda.get_device_name(0) if self._device == "cuda" else "cpu",
+        }
+
+    @torch.inference_mode()
+    def generate(self, prompts: list[str], max_new_tokens: int) -> list[Generated]:
+        """Return one greedy response per prompt, in order."""
+        generated: dict[int, Generated] = {}
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        for start in tqdm(range(0, len(order), self._batch_size), desc="batches", mininterval=5):
+            indices = order[start : start + self._batch_size]
+            batch = self._tokenizer(
+                [prompts[i] for i in indices], add_special_tokens=False, padding=True, return_tensors="pt"
+            ).to(self._device)
+            output = self._model.generate(
+                **batch,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                pad_token_id=self._tokenizer.pad_token_id,
+            )
+            for i, ids in zip(indices, output[:, batch["input_ids"].shape[1] :].tolist(), strict=True):
+                generated[i] = self._finish(ids, max_new_tokens)
+        return [generated[i] for i in range(len(prompts))]
+
+    def _finish(self, ids: list[int], max_new_tokens: int) -> Generated:
+        stops = self._model.generation_config.eos_token_id
+        stops = {stops} if isinstance(stops, int) else set(stops or [self._tokenizer.eos_token_id])
+        length = next((position + 1 for position, token in enumerate(ids) if token in stops), None)
+        kept = ids if length is None else ids[:length]
+        text = self._tokenizer.decode(kept, skip_special_tokens=True)
+        return Generated(text, len(kept), length is None and len(kept) >= max_new_tokens)

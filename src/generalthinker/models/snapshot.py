@@ -1,0 +1,26 @@
+"""A model snapshot as a folder: downloaded from the hub at a pinned commit, or built for the demo."""
+
+from pathlib import Path
+
+from generalthinker.config.data import HubModelSettings, TinyModelSettings
+from generalthinker.files import replacing, write_json
+
+
+def make(settings: HubModelSettings | TinyModelSettings, out: Path) -> None:
+    """Write the model to the folder `out`. A broken-off download continues where it stopped, from the hub's cache."""
+    if isinstance(settings, TinyModelSettings):
+        from generalthinker.models.tiny import build
+
+        build(out, **settings.model_dump(exclude={"kind", "label"}))
+        return
+    from huggingface_hub import snapshot_download
+
+    cached = Path(
+        snapshot_download(settings.id, revision=settings.revision, allow_patterns=["*.json", "*.txt", "*.safetensors"])
+    )
+    with replacing(out) as temporary:
+        temporary.mkdir()
+        for file in cached.iterdir():
+            # Links into the cache: 15 GB are not stored twice.
+            (temporary / file.name).symlink_to(file.resolve())
+        write_json(temporary / "snapshot.json", {"id": settings.id, "revision": settings.revision})

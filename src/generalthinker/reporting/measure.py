@@ -1,0 +1,166 @@
+"""One cell's accuracy from the grades behind it, checked against what the benchmarks should hold."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from generalthinker.config.settings import Settings
+from generalthinker.files import read_json, read_parquet
+from generalthinker.paths import Layout
+from generalthinker.records import RunSpec, slug
+from generalthinker.reporting.cells import Cell
+from generalthinker.reporting.statistics import Interval, interval_of_mean, sample_deviation, wilson
+
+NO_BOX_REASONS = ("no_box", "unbalanced_box")
+SEPARATOR = "; "
+
+
+class IncompleteResultsError(ValueError):
+    """A result file is missing or does not hold what it should; the message says which, and what to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Verdicts on one run's responses to one benchmark, as counts of questions."""
+
+    correct: int
+    total: int
+    no_box: int
+    truncated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One cell: `accuracy`, `interval` and `deviation` (over seeds) are proportions, the rest are counts.
+
+    The interval is about the sampling of questions, whatever the number of seeds; `deviation` is about the seeds.
+    """
+
+    accuracy: Fraction
+    interval: Interval
+    deviation: float | None
+    seeds: int
+    tallies: tuple[Tally, ...]
+    provenance: dict[str, str]
+
+
+class GradeFiles:
+    """The grades below `results`, each file read once and each benchmark checked against its manifest."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.layout = Layout(settings.results)
+        self._read: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
+        self._expected: dict[str, tuple[int, set[str] | None]] = {}
+
+    def tally(self, run: RunSpec, benchmark: str) -> tuple[Tally, dict[str, Any]]:
+        """Return the counts of `run` on `benchmark` and how its responses were generated.
+
+        Raises IncompleteResultsError if the file, the benchmark or a question is missing, double or unknown.
+        """
+        path = self.layout.grades(run.name, slug(self.settings.suite_of(benchmark)))
+        if path not in self._read:
+            if not Path(path).exists():
+                raise IncompleteResultsError(f"{path}: no such file; run `snakemake {path}` first")
+            self._read[path] = read_parquet(path)
+        frame, metadata = self._read[path]
+        found = frame[frame["benchmark"] == benchmark]
+        self._check(path, benchmark, found["id"].astype(str))
+        tally = Tally(
+            correct=int(found["correct"].sum()),
+            total=len(found),
+            no_box=int(found["reason"].isin(NO_BOX_REASONS).sum()),
+            truncated=int(found["truncated"].sum()),
+        )
+        return tally, metadata.get("generation") or {}
+
+    def _check(self, path: str, benchmark: str, ids: pd.Series) -> None:
+        if ids.empty:
+            raise IncompleteResultsError(
+                f"{path}: benchmark {benchmark!r} is missing; delete the file and run `snakemake {path}` again"
+            )
+        if benchmark not in self._expected:
+            self._expected[benchmark] = self._questions(benchmark)
+        count, expected = self._expected[benchmark]
+        problems = []
+        if double := sorted(ids[ids.duplicated()].unique()):
+            problems.append(f"{_some(double)} graded more than once")
+        if len(ids) != count:
+            problems.append(f"expected {count} questions, found {len(ids)}")
+        if expected is not None and (missing := sorted(expected - set(ids))):
+            problems.append(f"{_some(missing)} not graded")
+        if expected is not None and (unknown := sorted(set(ids) - expected)):
+            problems.append(f"{_some(unknown)} not in the benchmark")
+        if problems:
+            manifest = self.layout.benchmark_manifest(slug(benchmark))
+            raise IncompleteResultsError(
+                f"{path}: benchmark {benchmark!r}: {'; '.join(problems)} (the benchmark is described in {manifest}); "
+                "generate and grade it again"
+            )
+
+    def _questions(self, benchmark: str) -> tuple[int, set[str] | None]:
+        """Return how many questions are evaluated, and their ids where the questions themselves are at hand."""
+        limit = self.settings.benchmarks[benchmark].limit
+        count = int(read_manifest(self.settings, benchmark)["rows_written"])
+        questions = Path(self.layout.benchmark(slug(benchmark)))
+        ids = None
+        if questions.exists():
+            ids = set(pq.read_table(questions, columns=["id"]).column("id").to_pandas().astype(str)[:limit])
+        return min(count, limit or count), ids
+
+
+def read_manifest(settings: Settings, benchmark: str) -> dict[str, Any]:
+    """Return the manifest of `benchmark`; raises IncompleteResultsError if it was not written yet."""
+    path = Layout(settings.results).benchmark_manifest(slug(benchmark))
+    if not Path(path).exists():
+        raise IncompleteResultsError(f"{path}: no such file; run `snakemake {path}` first")
+    return read_json(path)
+
+
+def measure(grades: GradeFiles, cell: Cell) -> Measurement:
+    """Return the cell's accuracy: the mean over seeds of the unweighted mean over benchmarks (Tables 1, 2, 4, 5, 6)."""
+    results = {run: [grades.tally(run, benchmark) for benchmark in cell.benchmarks] for run in cell.runs}
+    accuracies = {run: [Fraction(t.correct, t.total) for t, _ in found] for run, found in results.items()}
+    per_run = [_mean(values) for values in accuracies.values()]
+    per_benchmark = [_mean(values) for values in zip(*accuracies.values(), strict=True)]
+    questions = [tally.total for tally, _ in results[cell.runs[0]]]
+    intervals = [wilson(float(p), total) for p, total in zip(per_benchmark, questions, strict=True)]
+    flat = [result for found in results.values() for result in found]
+    return Measurement(
+        accuracy=_mean(per_run),
+        interval=intervals[0] if len(intervals) == 1 else interval_of_mean([float(p) for p in per_benchmark], intervals),
+        deviation=sample_deviation(per_run),
+        seeds=len(cell.runs),
+        tallies=tuple(tally for tally, _ in flat),
+        provenance=provenance([generation for _, generation in flat]),
+    )
+
+
+def provenance(generations: list[dict[str, Any]]) -> dict[str, str]:
+    """Return engine, version, dtype, tensor-parallel size, seed, device and commit; differing values side by side."""
+    columns = {"eval_seed": "seed"}
+    names = ("engine", "engine_version", "dtype", "tensor_parallel_size", "eval_seed", "device", "commit")
+    return {
+        name: join_distinct(generation.get(columns.get(name, name)) for generation in generations) for name in names
+    }
+
+
+def join_distinct(values: Iterable[Any]) -> str:
+    """Return the distinct values as text, in order of appearance; lists count as their members, None as nothing."""
+    flat = (member for value in values for member in (value if isinstance(value, list) else [value]))
+    return SEPARATOR.join(dict.fromkeys(str(member) for member in flat if member is not None))
+
+
+def _mean(values: Iterable[Fraction]) -> Fraction:
+    found = list(values)
+    return sum(found, Fraction()) / len(found)
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

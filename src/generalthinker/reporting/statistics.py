@@ -1,0 +1,66 @@
+"""Proportions with their intervals, and percentages rounded the way printed tables round."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from math import sqrt
+
+Z95 = 1.959963984540054  # two-sided 95 % quantile of the standard normal
+PLACES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % interval, in the unit of the value it belongs to."""
+
+    low: float
+    high: float
+
+
+def wilson(proportion: float, total: int) -> Interval:
+    """Return Wilson's 95 % score interval of a `proportion` (0 to 1) seen in `total` trials.
+
+    Raises ValueError if there are no trials or the proportion is none.
+    """
+    if total < 1 or not 0 <= proportion <= 1:
+        raise ValueError(f"expected a proportion from 0 to 1 in at least one trial, found {proportion} in {total}")
+    z2 = Z95 * Z95
+    centre = proportion + z2 / (2 * total)
+    spread = Z95 * sqrt(proportion * (1 - proportion) / total + z2 / (4 * total * total))
+    # Rounding must not push the observed proportion itself out of its interval.
+    low = min((centre - spread) / (1 + z2 / total), proportion)
+    high = max((centre + spread) / (1 + z2 / total), proportion)
+    return Interval(max(low, 0.0), min(high, 1.0))
+
+
+def interval_of_mean(proportions: Sequence[float], intervals: Sequence[Interval]) -> Interval:
+    """Return the 95 % interval of the unweighted mean of independent `proportions` from the interval of each.
+
+    Zou and Donner's recovery of variances (2008): no normal approximation at 0 or 1. Benchmarks that share questions
+    (GPQA-Diamond is part of GPQA, MMLU-Redux of MMLU) are not independent, so theirs is a little too narrow.
+    """
+    count = len(proportions)
+    mean = sum(proportions) / count
+    below = sqrt(sum((p - i.low) ** 2 for p, i in zip(proportions, intervals, strict=True))) / count
+    above = sqrt(sum((i.high - p) ** 2 for p, i in zip(proportions, intervals, strict=True))) / count
+    return Interval(max(mean - below, 0.0), min(mean + above, 1.0))
+
+
+def sample_deviation(values: Sequence[Fraction]) -> float | None:
+    """Return the standard deviation of `values` (n − 1 in the denominator), or None for fewer than two."""
+    if len(values) < 2:
+        return None
+    mean = sum(values, Fraction()) / len(values)
+    return sqrt(sum(((value - mean) ** 2 for value in values), Fraction()) / (len(values) - 1))
+
+
+def percent(proportion: Fraction | float) -> str:
+    """Return a proportion as percent with two decimals, halves away from zero, as printed tables do.
+
+    >>> percent(Fraction(1, 32)), percent(Fraction(-1, 32))
+    ('3.13', '-3.13')
+    """
+    scaled = Fraction(proportion) * 100 * 10**PLACES
+    whole = int(abs(scaled) + Fraction(1, 2))
+    return str(Decimal(whole if scaled >= 0 else -whole).scaleb(-PLACES))

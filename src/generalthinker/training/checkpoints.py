@@ -1,0 +1,57 @@
+"""Checkpoints that can be trusted: complete ones are marked, marked ones are verified, the newest good one is used.
+
+They live in `<run>/checkpoints/<identity>/`, outside Snakemake's declared outputs, and belong to one identity (settings,
+data, model): a run whose settings changed never continues from the old settings' weights.
+"""
+
+import logging
+import shutil
+from pathlib import Path
+
+from transformers import TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from generalthinker.files import read_json, write_json
+from generalthinker.provenance import file_hash
+
+MARK = "complete.json"
+logger = logging.getLogger(__name__)
+
+
+class MarkComplete(TrainerCallback):
+    """Write the SHA-256 of a checkpoint's files into it, last of all."""
+
+    def on_save(self, args, state, control, **kwargs):
+        """Mark the checkpoint that was just written."""
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+            files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARK)
+            write_json(folder / MARK, {str(path.relative_to(folder)): file_hash(path) for path in files})
+
+
+def newest_good(folder: Path) -> Path | None:
+    """Return the newest complete checkpoint whose files are unchanged; damaged or unfinished ones are removed."""
+    candidates = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: -int(path.name.rsplit("-", 1)[1]))
+    for candidate in candidates:
+        if problem := _problem(candidate):
+            logger.warning("checkpoint %s is not used: %s", candidate, problem)
+            shutil.rmtree(candidate)
+        else:
+            return candidate
+    return None
+
+
+def _problem(checkpoint: Path) -> str | None:
+    try:
+        marked = read_json(checkpoint / MARK)
+    except FileNotFoundError:
+        return "it was not finished"
+    except ValueError:
+        return f"its {MARK} cannot be read"
+    for name, digest in marked.items():
+        path = checkpoint / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if file_hash(path) != digest:
+            return f"{name} has changed since it was written"
+    return None

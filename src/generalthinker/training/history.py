@@ -1,0 +1,97 @@
+"""The training's metrics: one row per optimizer step, written as they come, without gaps or repeats after a resume."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from transformers import TrainerCallback
+
+from generalthinker.files import write_text
+
+# column → the name under which TRL logs it
+METRICS = {
+    "loss": "loss",
+    "kl": "kl",
+    "entropy": "entropy",
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "zero_std_share": "frac_reward_zero_std",
+    "completion_length": "completions/mean_length",
+    "completion_length_max": "completions/max_length",
+    "truncated_share": "completions/clipped_ratio",
+    "modulation/clip_ratio": "modulation/clip_ratio",
+    "modulation/sign_flip_ratio": "modulation/sign_flip_ratio",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "tokens": "num_tokens",
+}
+
+
+class History(TrainerCallback):
+    """Append each step's metrics to `metrics.jsonl` and its wall-clock seconds to `timing.jsonl` in `folder`.
+
+    They are two files because the first is reproducible to the byte and the second never is.
+    """
+
+    def __init__(self, folder: Path, seconds: dict[str, float]) -> None:
+        self.metrics, self.timing = folder / "metrics.jsonl", folder / "timing.jsonl"
+        self.seconds = seconds
+        self._tokens = 0.0
+
+    def trim(self, step: int) -> None:
+        """Drop rows after `step`, the step that training resumes from."""
+        for path in (self.metrics, self.timing):
+            if path.exists():
+                kept = [line for line in path.read_text().splitlines() if _step(line) in range(1, step + 1)]
+                write_text(path, "".join(f"{line}\n" for line in kept))
+        self._tokens = float((self.rows(self.metrics) or [{}])[-1].get("tokens") or 0.0)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        """Write the row of the step that was just logged."""
+        if not state.is_world_process_zero or not logs or "loss" not in logs:
+            return
+        step = {"step": state.global_step}
+        _append(self.metrics, step | {column: logs.get(name) for column, name in METRICS.items()})
+        total = logs.get("step_time") or 0.0
+        rollout, scoring = self.seconds["rollout"], self.seconds["scoring"]
+        tokens = (logs.get("num_tokens") or 0.0) - self._tokens
+        self._tokens += tokens
+        _append(
+            self.timing,
+            step
+            | {
+                "seconds": total,
+                "rollout_seconds": rollout,
+                "scoring_seconds": scoring,
+                "update_seconds": total - rollout - scoring,
+                "tokens_per_second": tokens / total if total else None,
+            },
+        )
+        self.seconds.update(rollout=0.0, scoring=0.0)
+
+    @staticmethod
+    def rows(path: Path) -> list[dict[str, Any]]:
+        """Return the rows written so far; an unfinished last line is left out."""
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text().splitlines() if _step(line) is not None]
+
+    def frames(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return metrics and timing as tables."""
+        return pd.DataFrame(self.rows(self.metrics)), pd.DataFrame(self.rows(self.timing))
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _step(line: str) -> int | None:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return None

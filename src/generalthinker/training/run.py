@@ -1,0 +1,225 @@
+"""One training run: settings and data in, adapter, history and run record out; killed and started again, it goes on."""
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import GRPOConfig
+
+from generalthinker.config.settings import Settings
+from generalthinker.files import read_parquet, replacing, write_json, write_parquet
+from generalthinker.paths import Layout
+from generalthinker.prompts import question_messages
+from generalthinker.provenance import commit, file_hash, hardware, identity_hash, versions
+from generalthinker.records import RunSpec, slug
+from generalthinker.training.checkpoints import MarkComplete, newest_good
+from generalthinker.training.history import History
+from generalthinker.training.interrupt import InterruptedTrainingError, StopOnSignal
+from generalthinker.training.launcher import split_batch
+from generalthinker.training.lock import RunLock
+from generalthinker.training.trainer import GeneralThinkerTrainer
+
+logger = logging.getLogger(__name__)
+HASHED_BELOW_BYTES = 256 * 2**20
+
+
+def train(settings: Settings, run: RunSpec, processes: int = 1) -> None:
+    """Train `run` and write its adapter, history, timing and record below `runs/`.
+
+    Resumes from the newest good checkpoint of the same settings, data and model. Raises RunLockedError if another
+    process trains this run, InterruptedTrainingError after a checkpoint on SIGTERM or SIGUSR1.
+    """
+    layout = Layout(settings.results)
+    main = _process_index() == 0
+    folder = Path(layout.run(run.name))
+    if not main:
+        _train(settings, run, layout, folder, processes, main)
+        return
+    with RunLock(folder):
+        _train(settings, run, layout, folder, processes, main)
+
+
+def grpo_arguments(settings: Settings, run: RunSpec, processes: int, output_dir: str) -> dict[str, Any]:
+    """Return every GRPOConfig value that matters, none left to a default that may change."""
+    training = settings.training
+    cuda = torch.cuda.is_available()
+    vllm = training.rollout_engine == "vllm"
+    arguments: dict[str, Any] = {
+        "output_dir": output_dir,
+        "seed": run.seed,
+        "num_train_epochs": training.epochs,
+        "max_steps": training.max_steps or -1,
+        "per_device_train_batch_size": training.micro_batch_size,
+        "gradient_accumulation_steps": split_batch(training, processes),
+        "num_generations": training.group_size,
+        "num_iterations": 1,
+        "shuffle_dataset": True,
+        "learning_rate": training.learning_rate,
+        "lr_scheduler_type": training.lr_scheduler,
+        "warmup_steps": training.warmup_ratio,  # below 1: a share of all steps
+        "optim": training.optimizer,
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.999,
+        "adam_epsilon": 1e-8,
+        "weight_decay": training.weight_decay,
+        "max_grad_norm": training.max_grad_norm,
+        "beta": training.kl_coef,
+        "epsilon": training.clip_range,
+        "loss_type": "grpo",
+        "scale_rewards": "group",
+        "importance_sampling_level": "token",
+        "use_bias_correction_kl": False,
+        "mask_truncated_completions": training.mask_truncated,
+        "max_completion_length": training.max_completion_tokens,
+        "temperature": training.temperature,
+        "top_p": 1.0,
+        "top_k": 0,
+        "min_p": None,
+        "repetition_penalty": 1.0,
+        "disable_dropout": False,
+        "remove_unused_columns": False,
+        "bf16": training.precision == "bf16",
+        "fp16": False,
+        "tf32": False if cuda else None,
+        "use_cpu": not cuda,
+        "gradient_checkpointing": training.gradient_checkpointing,
+        "dataloader_num_workers": 0,
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "logging_first_step": False,
+        "save_strategy": "steps",
+        "save_steps": training.save_every,
+        "save_total_limit": training.keep_checkpoints,
+        "eval_strategy": "no",
+        "report_to": training.report_to,
+        "use_vllm": vllm,
+    }
+    if vllm:
+        arguments |= {
+            "vllm_mode": "colocate",
+            "vllm_gpu_memory_utilization": training.vllm_memory_share,
+            "vllm_max_model_length": settings.data.max_prompt_tokens + training.max_completion_tokens,
+            "vllm_importance_sampling_correction": False,
+        }
+    return arguments
+
+
+def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, processes: int, main: bool) -> None:
+    started = time.time()
+    model_folder = Path(layout.model(slug(run.model)))
+    identity = settings.training_identity(run) | {
+        "train": file_hash(layout.train),
+        "weights": _fingerprint(model_folder),
+    }
+    checkpoints = folder / "checkpoints" / identity_hash(identity)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    arguments = grpo_arguments(settings, run, processes, str(checkpoints))
+    trainer = _trainer(settings, run, layout, model_folder, arguments)
+
+    history = History(checkpoints, trainer.seconds)
+    stop = StopOnSignal()
+    for callback in (history, MarkComplete(), stop):
+        trainer.add_callback(callback)
+    resume = newest_good(checkpoints) if main else None
+    if processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        resume = broadcast_object_list([resume])[0]
+    if main:
+        history.trim(int(resume.name.rsplit("-", 1)[1]) if resume else 0)
+        logger.info("%s: %s", run.name, f"resuming from {resume}" if resume else "starting")
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    if stop.received:
+        raise InterruptedTrainingError(
+            f"{run.name}: {stop.received} at step {trainer.state.global_step}; a checkpoint is in {checkpoints}, "
+            "start the same command again to continue"
+        )
+    if not main:
+        return
+
+    metrics, timing = history.frames()
+    write_parquet(layout.history(run.name), metrics, {"run": run.name})
+    write_parquet(layout.timing(run.name), timing, {"run": run.name})
+    write_json(
+        layout.run_record(run.name),
+        {
+            "run": run.name,
+            "identity": identity,
+            "grpo": {key: value for key, value in arguments.items() if key != "output_dir"},
+            "processes": processes,
+            "versions": versions(),
+            "hardware": hardware(),
+            "commit": commit(),
+            "steps": trainer.state.global_step,
+            "seconds_since_start": round(time.time() - started, 1),
+            "training_seconds": round(float(timing["seconds"].sum()), 1),
+            "resumed_from_step": int(resume.name.rsplit("-", 1)[1]) if resume else None,
+        },
+    )
+    # The adapter comes last: where it is, everything else is too.
+    with replacing(layout.adapter(run.name)) as temporary:
+        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(temporary)
+    shutil.rmtree(folder / "checkpoints")
+
+
+def _trainer(
+    settings: Settings, run: RunSpec, layout: Layout, model_folder: Path, arguments: dict[str, Any]
+) -> GeneralThinkerTrainer:
+    questions, _ = read_parquet(layout.train)
+    tokenizer = AutoTokenizer.from_pretrained(model_folder, padding_side="left")
+    dtype = torch.bfloat16 if settings.training.precision == "bf16" else torch.float32
+    lora = settings.training.lora
+    return GeneralThinkerTrainer(
+        run=run,
+        method=settings.methods[run.method],
+        settings=settings.training,
+        model=AutoModelForCausalLM.from_pretrained(model_folder, dtype=dtype),
+        args=GRPOConfig(**arguments),
+        train_dataset=training_rows(questions.to_dict("records")),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=list(lora.target_modules),
+            bias="none",
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def training_rows(questions: list[dict[str, Any]]) -> Dataset:
+    """Return questions as TRL's prompt-only rows, with the columns that rewards and credit read."""
+    return Dataset.from_list(
+        [
+            {
+                "prompt": question_messages(row["question"]),
+                "question": row["question"],
+                "answer": row["answer"],
+                "answer_type": row["answer_type"],
+                "options": None if row["options"] is None else list(row["options"]),
+            }
+            for row in questions
+        ]
+    )
+
+
+def _fingerprint(model_folder: Path) -> dict[str, str]:
+    """Return what tells this model's weights from others: hashes, or sizes where a pinned revision stands behind them."""
+    files = sorted(model_folder.glob("*.safetensors"))
+    return {
+        path.name: file_hash(path) if path.stat().st_size < HASHED_BELOW_BYTES else f"{path.stat().st_size} bytes"
+        for path in files
+    }
+
+
+def _process_index() -> int:
+    from accelerate import PartialState
+
+    return PartialState().process_index

@@ -1,0 +1,130 @@
+"""GRPO with the paper's rewards and token-level advantages: TRL's trainer, two hooks, no copied code.
+
+Different from stock TRL: rewards may look at the policy itself (equation 6), and the advantages that leave
+`_generate_and_score_completions` have shape (B, T) instead of (B,), which TRL's loss accepts as it is.
+"""
+
+import time
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+from trl import GRPOTrainer
+
+from generalthinker import rewards
+from generalthinker.config.training import MethodSettings, TrainingSettings
+from generalthinker.credit import modulate
+from generalthinker.prompts import answer_conditioned_prompt
+from generalthinker.records import RunSpec
+from generalthinker.rewards.likelihood import reasoning_prefix
+from generalthinker.training.scoring import left_pad, prefix_tokens, span_logps
+
+
+class GeneralThinkerTrainer(GRPOTrainer):
+    """GRPO whose advantages may be modulated token by token; each dataset row is a `records.Question` plus prompt."""
+
+    def __init__(self, *, run: RunSpec, method: MethodSettings, settings: TrainingSettings, **trl: Any) -> None:
+        if method.reward is None:
+            raise ValueError(f"method {run.method!r} has no reward: there is nothing to train")
+        self.run = run
+        self.method = method
+        self.settings = settings
+        self.reward = rewards.get(method.reward)
+        self.seconds = {"rollout": 0.0, "scoring": 0.0}
+        super().__init__(reward_funcs=[self._reward_rollouts], **trl)
+
+    def span_logps(self, contexts: list[str], spans: list[str]) -> list[list[float]]:
+        """Return the current policy's log-probabilities of given text (`rewards.Scorer`)."""
+        return span_logps(self._tokenizer, self._policy_logps, contexts, spans, self.accelerator.device)
+
+    @torch.no_grad()
+    def _policy_logps(self, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
+        size = self.args.per_device_train_batch_size
+        return self._get_per_token_logps_and_entropies(self.model, ids, mask, keep, batch_size=size)[0]
+
+    def _generate(self, prompts: list) -> tuple:
+        started = time.perf_counter()
+        generated = super()._generate(prompts)
+        self.seconds["rollout"] += time.perf_counter() - started
+        return generated
+
+    def _reward_rollouts(self, prompts, completions, completion_ids, **columns) -> list[float]:
+        """TRL's reward hook: lists in, lists out; leaves the prefix lengths for the credit hook."""
+        started = time.perf_counter()
+        texts = self.processing_class.apply_chat_template(prompts, tokenize=False, add_generation_prompt=True)
+        rollouts = [
+            rewards.Rollout(
+                prompt=texts[i],
+                completion=completions[i][0]["content"],
+                truncated=completion_ids[i][-1] not in self.eos_token_ids,
+                answer=columns["answer"][i],
+                answer_type=columns["answer_type"][i],
+                options=columns["options"][i],
+            )
+            for i in range(len(prompts))
+        ]
+        prefixes = [reasoning_prefix(rollout) for rollout in rollouts]
+        self._prefix_lengths = [
+            prefix_tokens(self._tokenizer, ids, prefix) if prefix is not None else 0
+            for ids, prefix in zip(completion_ids, prefixes, strict=True)
+        ]
+        values = self.reward(rollouts, self, floor=self.settings.reward_floor)
+        self.seconds["scoring"] += time.perf_counter() - started
+        return values
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        if not self.method.advantage_modulation:
+            return output
+        started = time.perf_counter()
+        lengths = torch.tensor(self._prefix_lengths, device=output["completion_ids"].device)
+        positions = torch.arange(output["completion_ids"].size(1), device=lengths.device)
+        prefix_mask = positions < lengths.unsqueeze(1)  # (B, T)
+        modulation = modulate(
+            output["advantages"],
+            self._signal(inputs, output, prefix_mask),
+            prefix_mask,
+            strength=self.run.modulation_strength,  # type: ignore[arg-type]
+            clip_threshold=self.run.clip_threshold,
+            direction_preserving=self.method.direction_preserving,
+            bound=self.settings.bound,
+        )
+        output["advantages"] = modulation.advantages
+        self._log_modulation(modulation)
+        self.seconds["scoring"] += time.perf_counter() - started
+        return output
+
+    def _signal(self, inputs: list[dict[str, Any]], output: dict[str, Any], prefix_mask: Tensor) -> Tensor:
+        """Return s (B, T), equation 7: log π_θ(r | x̃) − log π_ref(r | x); values outside the prefix mean nothing."""
+        conditioned = [answer_conditioned_prompt(self._tokenizer, row["question"], row["answer"]) for row in inputs]
+        encoded = self._tokenizer(conditioned, add_special_tokens=False)["input_ids"]
+        prompt_ids, prompt_mask = left_pad(encoded, self._tokenizer.pad_token_id, prefix_mask.device)
+        completion_ids = output["completion_ids"]
+        logps = self._policy_logps(
+            torch.cat([prompt_ids, completion_ids], dim=1),
+            torch.cat([prompt_mask, prefix_mask.long()], dim=1),
+            completion_ids.size(1),
+        )
+        return logps - self._reference_logps(output)
+
+    @torch.no_grad()
+    def _reference_logps(self, output: dict[str, Any]) -> Tensor:
+        """Return log π_ref(y | x) (B, T): TRL's own where the KL term needs it too, else one pass, adapter off."""
+        if "ref_per_token_logps" in output:
+            return output["ref_per_token_logps"]
+        ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
+        mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
+        model = self.accelerator.unwrap_model(self.model)
+        assert isinstance(model, PeftModel)
+        with model.disable_adapter():
+            return self._policy_logps(ids, mask, output["completion_ids"].size(1))
+
+    def _log_modulation(self, modulation) -> None:
+        """Add the two ratios to the step's metrics, weighted by prefix tokens over all processes."""
+        shares = torch.stack([modulation.clip_ratio, modulation.sign_flip_ratio]) * modulation.tokens
+        totals = self.accelerator.reduce(torch.cat([shares, modulation.tokens.float().unsqueeze(0)]), reduction="sum")
+        clip, flip = (totals[:2] / totals[2].clamp(min=1)).tolist()
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode]["modulation/clip_ratio"].append(clip)
+        self._metrics[mode]["modulation/sign_flip_ratio"].append(flip)

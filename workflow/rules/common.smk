@@ -1,0 +1,43 @@
+# The settings, checked before any job; names the other rule files use.
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from generalthinker.config import SettingsError, parse_settings
+from generalthinker.config.load import freeze, frozen_path
+from generalthinker.paths import Layout
+from generalthinker.provenance import code_fingerprint
+from generalthinker.records import slug
+from generalthinker.reporting import cells
+
+try:
+    settings = parse_settings(config, " + ".join(map(str, workflow.configfiles)) or "configuration")
+except SettingsError as error:
+    raise WorkflowError(str(error)) from None
+validate(config, "../schemas/config.schema.json", set_default=False)
+
+layout = Layout(settings.results)
+# What a job reads: the settings as they were checked here, whatever happens to the YAML meanwhile.
+SETTINGS = frozen_path(settings)
+shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
+
+
+def alternatives(names):
+    return "|".join(re.escape(slug(name)) for name in names) or "(?!)"
+
+
+def benchmark_files(names):
+    return [layout.benchmark(slug(name)) for name in names]
+
+
+wildcard_constraints:
+    run="[^/]+/[^/]+",
+    row="[^/]+",
+    model=alternatives(settings.models),
+    name=alternatives(settings.benchmarks),
+    suite=alternatives(settings.evaluation.suites),
+    table=alternatives(settings.tables),
+    figure=alternatives(settings.figures),

@@ -1,0 +1,42 @@
+# Model snapshots: downloaded once where the network is, or, for the demo, built and pre-trained as a job.
+localrules:
+    download,
+
+
+rule download:
+    output:
+        directory(layout.model("{model}")),
+    wildcard_constraints:
+        model=alternatives(settings.models_of_kind("hub")),
+    log:
+        layout.log("download", "{model}"),
+    benchmark:
+        layout.benchmark_file("download", "{model}")
+    resources:
+        mem_mb=4000,
+    params:
+        model=lambda w: settings.model_identity(w.model),
+    message:
+        "Downloading {wildcards.model}"
+    shell:
+        "generalthinker model {SETTINGS} {wildcards.model} > {log} 2>&1"
+
+
+rule pretrain:
+    output:
+        directory(layout.model("{model}")),
+    wildcard_constraints:
+        model=alternatives(settings.models_of_kind("tiny")),
+    log:
+        layout.log("pretrain", "{model}"),
+    benchmark:
+        layout.benchmark_file("pretrain", "{model}")
+    threads: settings.threads.model
+    resources:
+        mem_mb=4000,
+    params:
+        model=lambda w: settings.model_identity(w.model),
+    message:
+        "Building and pre-training the {wildcards.model} model"
+    shell:
+        "generalthinker model {SETTINGS} {wildcards.model} --threads {threads} > {log} 2>&1"

@@ -1,0 +1,128 @@
+# Rows, tables, figures, the report and the audit: seconds each, on the machine you type on.
+localrules:
+    table_row,
+    table,
+    figure,
+    report,
+    audit,
+
+
+def row_inputs(wildcards):
+    row = cells.rows(settings, wildcards.table).get(wildcards.row)
+    if row is None:
+        known = ", ".join(cells.rows(settings, wildcards.table))
+        raise WorkflowError(f"{wildcards.table} has no row {wildcards.row!r}; its rows are: {known}")
+    grades = [layout.grades(run.name, suite) for run, suite in cells.evaluations(settings, row)]
+    return grades + [layout.benchmark_manifest(slug(name)) for name in cells.benchmarks(row)]
+
+
+def figure_inputs(wildcards):
+    needed = cells.figure_needs(settings, wildcards.figure)
+    return [layout.grades(run.name, suite) for run, suite in needed.evaluations] + [
+        layout.history(run.name) for run in needed.histories
+    ]
+
+
+rule table_row:
+    input:
+        row_inputs,
+        reported=settings.reported_values or [],
+    output:
+        layout.row("{table}", "{row}"),
+    log:
+        layout.log("table_row", "{table}/{row}"),
+    benchmark:
+        layout.benchmark_file("table_row", "{table}/{row}")
+    resources:
+        mem_mb=1000,
+    params:
+        row=lambda w: cells.describe(settings, w.table, w.row),
+    message:
+        "Row {wildcards.row} of {wildcards.table}"
+    shell:
+        "generalthinker row {SETTINGS} {wildcards.table} {wildcards.row} > {log} 2>&1"
+
+
+rule table:
+    input:
+        lambda w: [layout.row(w.table, row) for row in cells.rows(settings, w.table)],
+    output:
+        csv=report(
+            layout.display("{table}", "csv"), caption="../report/table.rst", category="Tables", labels={"table": "{table}"}
+        ),
+        md=layout.display("{table}", "md"),
+        tex=layout.display("{table}", "tex"),
+    log:
+        layout.log("table", "{table}"),
+    benchmark:
+        layout.benchmark_file("table", "{table}")
+    resources:
+        mem_mb=1000,
+    params:
+        table=lambda w: settings.tables[w.table].model_dump(),
+    message:
+        "Writing {wildcards.table}"
+    shell:
+        "generalthinker table {SETTINGS} {wildcards.table} > {log} 2>&1"
+
+
+rule figure:
+    input:
+        figure_inputs,
+    output:
+        png=report(
+            layout.display("{figure}", "png"),
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        pdf=layout.display("{figure}", "pdf"),
+    log:
+        layout.log("figure", "{figure}"),
+    benchmark:
+        layout.benchmark_file("figure", "{figure}")
+    resources:
+        mem_mb=1000,
+    params:
+        figure=lambda w: settings.figures[w.figure].model_dump(),
+    message:
+        "Drawing {wildcards.figure}"
+    shell:
+        "generalthinker figure {SETTINGS} {wildcards.figure} > {log} 2>&1"
+
+
+rule report:
+    input:
+        tables=[layout.display(name, "csv") for name in settings.tables],
+        figures=[layout.display(name, "png") for name in settings.figures],
+    output:
+        layout.report,
+    log:
+        layout.log("report"),
+    benchmark:
+        layout.benchmark_file("report")
+    resources:
+        mem_mb=1000,
+    message:
+        "Writing the report"
+    shell:
+        "generalthinker report {SETTINGS} > {log} 2>&1"
+
+
+rule audit:
+    input:
+        tables=[layout.display(name, "csv") for name in settings.tables],
+        reported=settings.reported_values or [],
+    output:
+        csv=layout.display("audit", "csv"),
+        md=layout.display("audit", "md"),
+    log:
+        layout.log("audit"),
+    benchmark:
+        layout.benchmark_file("audit")
+    resources:
+        mem_mb=1000,
+    message:
+        "Comparing with the paper's reported values"
+    shell:
+        "generalthinker audit {SETTINGS} > {log} 2>&1"

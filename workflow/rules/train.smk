@@ -1,0 +1,23 @@
+# One job per run. Checkpoints lie beside the outputs, which Snakemake deletes before a job starts.
+rule train:
+    input:
+        questions=layout.train,
+        model=lambda w: layout.model(slug(settings.run(w.run).model)),
+    output:
+        adapter=directory(layout.adapter("{run}")),
+        history=layout.history("{run}"),
+        timing=layout.timing("{run}"),
+        record=layout.run_record("{run}"),
+    log:
+        layout.log("train", "{run}"),
+    benchmark:
+        layout.benchmark_file("train", "{run}")
+    threads: settings.threads.train
+    resources:
+        mem_mb=8000,
+    params:
+        identity=lambda w: settings.training_identity(settings.run(w.run)),
+    message:
+        "Training {wildcards.run}"
+    shell:
+        "generalthinker train {SETTINGS} {wildcards.run} --threads {threads} > {log} 2>&1"
