@@ -35,12 +35,20 @@ rule all:
 
 rule tables:
     input:
-        [layout.display(name, suffix) for name in settings.tables for suffix in ("csv", "md", "tex")],
+        [
+            layout.display(name, suffix)
+            for name in settings.tables
+            for suffix in ("csv", "md", "tex")
+        ],
 
 
 rule figures:
     input:
-        [layout.display(name, suffix) for name in settings.figures for suffix in ("png", "pdf")],
+        [
+            layout.display(name, suffix)
+            for name in settings.figures
+            for suffix in ("png", "pdf")
+        ],
 
 
 onstart:
@@ -48,4 +56,7 @@ onstart:
 
 
 onsuccess:
-    print(f"Results of {settings.name}: {settings.results}/ (report: {layout.report})", file=sys.stderr)
+    print(
+        f"Results of {settings.name}: {settings.results}/ (report: {layout.report})",
+        file=sys.stderr,
+    )

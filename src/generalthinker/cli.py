@@ -1,7 +1,7 @@
 """The stages as plain commands: what the rules call, and what works alone under a debugger or another scheduler.
 
-SETTINGS is a configuration file; several are joined with commas, later ones overriding earlier ones. The frozen
-settings that the workflow writes to `<results>/settings/` are accepted as well.
+Every command reads the configuration that --settings or GENERALTHINKER_SETTINGS names: a file, or several joined with
+commas, later ones overriding earlier ones. The workflow's own frozen `<results>/settings/*.json` are accepted as well.
 """
 
 import logging
@@ -19,13 +19,16 @@ from generalthinker.paths import Layout
 from generalthinker.records import slug
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-SettingsFile = Annotated[str, typer.Argument(metavar="SETTINGS", help="configuration file(s), joined with commas")]
+SettingsFile = Annotated[
+    str, typer.Option("--settings", "-s", envvar="GENERALTHINKER_SETTINGS", help="configuration file(s), comma-joined")
+]
+PAPER = "config/config.yaml"
 Threads = Annotated[int, typer.Option(help="CPU threads")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="model/method[_strength-β][_clip-τ][_seed-n]")]
 
 
 @app.command()
-def check(settings: SettingsFile) -> None:
+def check(settings: SettingsFile = PAPER) -> None:
     """Check a configuration and name what it defines."""
     loaded = _read(settings)
     print(
@@ -44,7 +47,7 @@ def schema(out: Path) -> None:
 
 
 @app.command()
-def model(settings: SettingsFile, name: str, threads: Threads = 1) -> None:
+def model(name: str, threads: Threads = 1, settings: SettingsFile = PAPER) -> None:
     """Make a model snapshot: download it from the hub, or build and pre-train the demo's."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     from generalthinker.models.snapshot import make
@@ -56,7 +59,7 @@ def model(settings: SettingsFile, name: str, threads: Threads = 1) -> None:
 
 
 @app.command()
-def benchmark(settings: SettingsFile, name: str) -> None:
+def benchmark(name: str, settings: SettingsFile = PAPER) -> None:
     """Build the questions of one benchmark."""
     from generalthinker.data.benchmark import build_benchmark
 
@@ -67,7 +70,7 @@ def benchmark(settings: SettingsFile, name: str) -> None:
 
 
 @app.command()
-def mixture(settings: SettingsFile) -> None:
+def mixture(settings: SettingsFile = PAPER) -> None:
     """Build the training and validation questions; every benchmark must be built before."""
     from generalthinker.data.mixture import build_mixture
 
@@ -84,10 +87,10 @@ def mixture(settings: SettingsFile) -> None:
 
 @app.command()
 def train(
-    settings: SettingsFile,
     run: RunName,
     processes: Annotated[int, typer.Option(help="training processes; 0: one per visible GPU")] = 0,
     threads: Threads = 1,
+    settings: SettingsFile = PAPER,
 ) -> None:
     """Train one run, or continue it after a kill."""
     loaded = _read(settings)
@@ -115,7 +118,7 @@ def train(
 
 
 @app.command()
-def generate(settings: SettingsFile, run: RunName, suite: str, threads: Threads = 1) -> None:
+def generate(run: RunName, suite: str, threads: Threads = 1, settings: SettingsFile = PAPER) -> None:
     """Generate the greedy responses of one run to one suite of benchmarks."""
     loaded = _read(settings)
     _choose(loaded.evaluation.suites, suite, "suite")
@@ -132,10 +135,10 @@ def generate(settings: SettingsFile, run: RunName, suite: str, threads: Threads 
 
 @app.command()
 def grade(
-    settings: SettingsFile,
     run: RunName,
     suite: str,
     workers: Annotated[int, typer.Option(help="grading processes")] = 1,
+    settings: SettingsFile = PAPER,
 ) -> None:
     """Grade the responses of one run to one suite; needs no GPU."""
     from generalthinker.answers.stage import grade_file
@@ -147,7 +150,7 @@ def grade(
 
 
 @app.command()
-def row(settings: SettingsFile, table: str, name: str) -> None:
+def row(table: str, name: str, settings: SettingsFile = PAPER) -> None:
     """Write one table row from the grades it needs."""
     from generalthinker.reporting.rows import write_row
 
@@ -157,7 +160,7 @@ def row(settings: SettingsFile, table: str, name: str) -> None:
 
 
 @app.command()
-def table(settings: SettingsFile, name: str) -> None:
+def table(name: str, settings: SettingsFile = PAPER) -> None:
     """Write one table as CSV, Markdown and LaTeX from its rows."""
     from generalthinker.reporting.cells import rows
     from generalthinker.reporting.tables import write_table
@@ -170,7 +173,7 @@ def table(settings: SettingsFile, name: str) -> None:
 
 
 @app.command()
-def figure(settings: SettingsFile, name: str) -> None:
+def figure(name: str, settings: SettingsFile = PAPER) -> None:
     """Draw one figure as PNG and PDF."""
     from generalthinker.reporting.figures import write_figure
 
@@ -180,7 +183,7 @@ def figure(settings: SettingsFile, name: str) -> None:
 
 
 @app.command()
-def report(settings: SettingsFile) -> None:
+def report(settings: SettingsFile = PAPER) -> None:
     """Write the report: every table and figure on one page."""
     from generalthinker.reporting.report import write_report
 
@@ -189,7 +192,7 @@ def report(settings: SettingsFile) -> None:
 
 
 @app.command()
-def audit(settings: SettingsFile) -> None:
+def audit(settings: SettingsFile = PAPER) -> None:
     """Compare reproduced with reported values, and name reported values that cannot be right."""
     from generalthinker.reporting.audit import write_audit
 
@@ -198,7 +201,7 @@ def audit(settings: SettingsFile) -> None:
 
 
 @app.command()
-def status(settings: Annotated[str, typer.Argument(metavar="SETTINGS")] = "config/config.yaml") -> None:
+def status(settings: SettingsFile = PAPER) -> None:
     """Show the sweep at a glance: runs, evaluations, and what each table still needs."""
     from generalthinker.reporting.status import status as describe
 

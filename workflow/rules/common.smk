@@ -14,15 +14,22 @@ from generalthinker.records import slug
 from generalthinker.reporting import cells
 
 try:
-    settings = parse_settings(config, " + ".join(map(str, workflow.configfiles)) or "configuration")
+    settings = parse_settings(
+        config, " + ".join(map(str, workflow.configfiles)) or "configuration"
+    )
 except SettingsError as error:
     raise WorkflowError(str(error)) from None
 validate(config, "../schemas/config.schema.json", set_default=False)
 
 layout = Layout(settings.results)
+# Used with `--sdm conda` only; `make` installs the same pins into .venv.
+ENVIRONMENT = (
+    "../../envs/cuda.yaml" if settings.models_of_kind("hub") else "../../envs/cpu.yaml"
+)
 # What a job reads: the settings as they were checked here, whatever happens to the YAML meanwhile.
-SETTINGS = frozen_path(settings)
-shell.prefix(f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH; ")
+shell.prefix(
+    f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH GENERALTHINKER_SETTINGS={frozen_path(settings)}; "
+)
 
 
 def alternatives(names):
@@ -31,6 +38,29 @@ def alternatives(names):
 
 def benchmark_files(names):
     return [layout.benchmark(slug(name)) for name in names]
+
+
+def row_inputs(wildcards):
+    row = cells.rows(settings, wildcards.table).get(wildcards.row)
+    if row is None:
+        known = ", ".join(cells.rows(settings, wildcards.table))
+        raise WorkflowError(
+            f"{wildcards.table} has no row {wildcards.row!r}; its rows are: {known}"
+        )
+    grades = [
+        layout.grades(run.name, suite)
+        for run, suite in cells.evaluations(settings, row)
+    ]
+    return grades + [
+        layout.benchmark_manifest(slug(name)) for name in cells.benchmarks(row)
+    ]
+
+
+def figure_inputs(wildcards):
+    needed = cells.figure_needs(settings, wildcards.figure)
+    return [layout.grades(run.name, suite) for run, suite in needed.evaluations] + [
+        layout.history(run.name) for run in needed.histories
+    ]
 
 
 wildcard_constraints:

@@ -12,6 +12,8 @@ rule benchmark:
         layout.log("benchmark", "{name}"),
     benchmark:
         layout.benchmark_file("benchmark", "{name}")
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=4000,
     params:
@@ -19,7 +21,7 @@ rule benchmark:
     message:
         "Building the questions of {wildcards.name}"
     shell:
-        "generalthinker benchmark {SETTINGS} {wildcards.name} > {log} 2>&1"
+        "generalthinker benchmark {wildcards.name} > {log} 2>&1"
 
 
 rule mixture:
@@ -34,6 +36,8 @@ rule mixture:
         layout.log("mixture"),
     benchmark:
         layout.benchmark_file("mixture")
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=4000,
     params:
@@ -41,4 +45,4 @@ rule mixture:
     message:
         "Building the training and validation questions"
     shell:
-        "generalthinker mixture {SETTINGS} > {log} 2>&1"
+        "generalthinker mixture > {log} 2>&1"

@@ -3,13 +3,17 @@ rule generate:
     input:
         questions=lambda w: benchmark_files(settings.suite_benchmarks(w.suite)),
         model=lambda w: layout.model(slug(settings.run(w.run).model)),
-        adapter=lambda w: [] if settings.run(w.run).seed is None else layout.adapter(w.run),
+        adapter=lambda w: (
+            [] if settings.run(w.run).seed is None else layout.adapter(w.run)
+        ),
     output:
         layout.generations("{run}", "{suite}"),
     log:
         layout.log("generate", "{run}/{suite}"),
     benchmark:
         layout.benchmark_file("generate", "{run}/{suite}")
+    conda:
+        ENVIRONMENT
     threads: settings.threads.generate
     resources:
         mem_mb=8000,
@@ -18,7 +22,7 @@ rule generate:
     message:
         "Generating: {wildcards.run} on {wildcards.suite}"
     shell:
-        "generalthinker generate {SETTINGS} {wildcards.run} {wildcards.suite} --threads {threads} > {log} 2>&1"
+        "generalthinker generate {wildcards.run} {wildcards.suite} --threads {threads} > {log} 2>&1"
 
 
 rule grade:
@@ -31,6 +35,8 @@ rule grade:
         layout.log("grade", "{run}/{suite}"),
     benchmark:
         layout.benchmark_file("grade", "{run}/{suite}")
+    conda:
+        ENVIRONMENT
     threads: settings.threads.grade
     resources:
         mem_mb=4000,
@@ -39,4 +45,4 @@ rule grade:
     message:
         "Grading: {wildcards.run} on {wildcards.suite}"
     shell:
-        "generalthinker grade {SETTINGS} {wildcards.run} {wildcards.suite} --workers {threads} > {log} 2>&1"
+        "generalthinker grade {wildcards.run} {wildcards.suite} --workers {threads} > {log} 2>&1"

@@ -6,12 +6,14 @@ localrules:
 rule download:
     output:
         directory(layout.model("{model}")),
-    wildcard_constraints:
-        model=alternatives(settings.models_of_kind("hub")),
     log:
         layout.log("download", "{model}"),
     benchmark:
         layout.benchmark_file("download", "{model}")
+    wildcard_constraints:
+        model=alternatives(settings.models_of_kind("hub")),
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=4000,
     params:
@@ -19,18 +21,20 @@ rule download:
     message:
         "Downloading {wildcards.model}"
     shell:
-        "generalthinker model {SETTINGS} {wildcards.model} > {log} 2>&1"
+        "generalthinker model {wildcards.model} > {log} 2>&1"
 
 
 rule pretrain:
     output:
         directory(layout.model("{model}")),
-    wildcard_constraints:
-        model=alternatives(settings.models_of_kind("tiny")),
     log:
         layout.log("pretrain", "{model}"),
     benchmark:
         layout.benchmark_file("pretrain", "{model}")
+    wildcard_constraints:
+        model=alternatives(settings.models_of_kind("tiny")),
+    conda:
+        ENVIRONMENT
     threads: settings.threads.model
     resources:
         mem_mb=4000,
@@ -39,4 +43,4 @@ rule pretrain:
     message:
         "Building and pre-training the {wildcards.model} model"
     shell:
-        "generalthinker model {SETTINGS} {wildcards.model} --threads {threads} > {log} 2>&1"
+        "generalthinker model {wildcards.model} --threads {threads} > {log} 2>&1"

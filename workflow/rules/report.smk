@@ -7,22 +7,6 @@ localrules:
     audit,
 
 
-def row_inputs(wildcards):
-    row = cells.rows(settings, wildcards.table).get(wildcards.row)
-    if row is None:
-        known = ", ".join(cells.rows(settings, wildcards.table))
-        raise WorkflowError(f"{wildcards.table} has no row {wildcards.row!r}; its rows are: {known}")
-    grades = [layout.grades(run.name, suite) for run, suite in cells.evaluations(settings, row)]
-    return grades + [layout.benchmark_manifest(slug(name)) for name in cells.benchmarks(row)]
-
-
-def figure_inputs(wildcards):
-    needed = cells.figure_needs(settings, wildcards.figure)
-    return [layout.grades(run.name, suite) for run, suite in needed.evaluations] + [
-        layout.history(run.name) for run in needed.histories
-    ]
-
-
 rule table_row:
     input:
         row_inputs,
@@ -33,6 +17,8 @@ rule table_row:
         layout.log("table_row", "{table}/{row}"),
     benchmark:
         layout.benchmark_file("table_row", "{table}/{row}")
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=1000,
     params:
@@ -40,7 +26,7 @@ rule table_row:
     message:
         "Row {wildcards.row} of {wildcards.table}"
     shell:
-        "generalthinker row {SETTINGS} {wildcards.table} {wildcards.row} > {log} 2>&1"
+        "generalthinker row {wildcards.table} {wildcards.row} > {log} 2>&1"
 
 
 rule table:
@@ -48,7 +34,10 @@ rule table:
         lambda w: [layout.row(w.table, row) for row in cells.rows(settings, w.table)],
     output:
         csv=report(
-            layout.display("{table}", "csv"), caption="../report/table.rst", category="Tables", labels={"table": "{table}"}
+            layout.display("{table}", "csv"),
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
         ),
         md=layout.display("{table}", "md"),
         tex=layout.display("{table}", "tex"),
@@ -56,6 +45,8 @@ rule table:
         layout.log("table", "{table}"),
     benchmark:
         layout.benchmark_file("table", "{table}")
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=1000,
     params:
@@ -63,7 +54,7 @@ rule table:
     message:
         "Writing {wildcards.table}"
     shell:
-        "generalthinker table {SETTINGS} {wildcards.table} > {log} 2>&1"
+        "generalthinker table {wildcards.table} > {log} 2>&1"
 
 
 rule figure:
@@ -81,6 +72,8 @@ rule figure:
         layout.log("figure", "{figure}"),
     benchmark:
         layout.benchmark_file("figure", "{figure}")
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=1000,
     params:
@@ -88,7 +81,7 @@ rule figure:
     message:
         "Drawing {wildcards.figure}"
     shell:
-        "generalthinker figure {SETTINGS} {wildcards.figure} > {log} 2>&1"
+        "generalthinker figure {wildcards.figure} > {log} 2>&1"
 
 
 rule report:
@@ -101,12 +94,14 @@ rule report:
         layout.log("report"),
     benchmark:
         layout.benchmark_file("report")
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=1000,
     message:
         "Writing the report"
     shell:
-        "generalthinker report {SETTINGS} > {log} 2>&1"
+        "generalthinker report > {log} 2>&1"
 
 
 rule audit:
@@ -120,9 +115,11 @@ rule audit:
         layout.log("audit"),
     benchmark:
         layout.benchmark_file("audit")
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=1000,
     message:
         "Comparing with the paper's reported values"
     shell:
-        "generalthinker audit {SETTINGS} > {log} 2>&1"
+        "generalthinker audit > {log} 2>&1"

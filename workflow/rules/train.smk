@@ -12,6 +12,8 @@ rule train:
         layout.log("train", "{run}"),
     benchmark:
         layout.benchmark_file("train", "{run}")
+    conda:
+        ENVIRONMENT
     threads: settings.threads.train
     resources:
         mem_mb=8000,
@@ -20,4 +22,4 @@ rule train:
     message:
         "Training {wildcards.run}"
     shell:
-        "generalthinker train {SETTINGS} {wildcards.run} --threads {threads} > {log} 2>&1"
+        "generalthinker train {wildcards.run} --threads {threads} > {log} 2>&1"

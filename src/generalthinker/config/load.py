@@ -40,7 +40,9 @@ def parse_settings(content: dict[str, Any], origin: str = "configuration") -> Se
         return Settings.model_validate(content)
     except ValidationError as error:
         lines = [line for problem in error.errors() for line in _describe(problem)]
-        raise SettingsError("\n".join([f"{origin}: {len(lines)} problem(s)", *(f"  {line}" for line in lines)])) from None
+        raise SettingsError(
+            "\n".join([f"{origin}: {len(lines)} problem(s)", *(f"  {line}" for line in lines)])
+        ) from None
 
 
 def freeze(settings: Settings) -> Path:

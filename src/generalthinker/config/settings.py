@@ -226,7 +226,10 @@ class Settings(Section):
     def generation_identity(self, suite: str) -> dict[str, Any]:
         """Return exactly what decides the responses of one suite, the questions aside."""
         evaluation = self.evaluation.model_dump(exclude={"suites", "gpu_memory_utilization", "batch_size"})
-        return {**evaluation, "benchmarks": {name: self.benchmarks[name].limit for name in self.suite_benchmarks(suite)}}
+        return {
+            **evaluation,
+            "benchmarks": {name: self.benchmarks[name].limit for name in self.suite_benchmarks(suite)},
+        }
 
     def suite_benchmarks(self, suite: str) -> list[str]:
         """Return the benchmarks of `suite`."""

@@ -18,9 +18,7 @@ def paragraphs(stem: str, options: Sequence[str]) -> str:
     return "\n\n".join([stem, *(f"{letter(i)}. {option}" for i, option in enumerate(options))])
 
 
-def multiple_choice(
-    *, id: str, stem: str, options: Sequence[str], correct: int, source: str, domain: str
-) -> Question:
+def multiple_choice(*, id: str, stem: str, options: Sequence[str], correct: int, source: str, domain: str) -> Question:
     """Return the multiple-choice question whose right option is at index `correct`; texts are stripped.
 
     Raises ValueError for no or more than 26 options and for an index outside them.

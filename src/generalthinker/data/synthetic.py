@@ -64,25 +64,34 @@ def _choice(rng: random.Random, stem: str, answer: str, others: list[str], steps
     return Draft(stem, answer, others, steps(options), options)
 
 
+def _chain(rng: random.Random, first: int, signs: str) -> Draft:
+    """Return `first` with three one-digit numbers added or taken away, one after the other."""
+    total, stem, steps = first, str(first), []
+    for sign in signs:
+        digit = rng.randint(2, 9)
+        before, total = total, total + digit if sign == "+" else total - digit
+        stem += f"{sign}{digit}"
+        steps.append(f"{before}{sign}{digit}={total}.")
+    return Draft(f"What is {stem}?", str(total), _near(rng, total), " ".join(steps))
+
+
 def _sum(rng: random.Random) -> Draft:
-    a, b, c = (rng.randint(2, 29) for _ in range(3))
-    steps = f"{a}+{b}={a + b}. {a + b}+{c}={a + b + c}."
-    return Draft(f"What is {a}+{b}+{c}?", str(a + b + c), _near(rng, a + b + c), steps)
+    return _chain(rng, rng.randint(2, 29), "+++")
 
 
 def _difference(rng: random.Random) -> Draft:
-    a, b = rng.randint(60, 399), rng.randint(11, 49)
-    rest = a - b // 10 * 10
-    steps = f"{a}-{b // 10 * 10}={rest}. {rest}-{b % 10}={a - b}."
-    return Draft(f"What is {a}-{b}?", str(a - b), _near(rng, a - b), steps)
+    return _chain(rng, rng.randint(30, 99), "---")
 
 
 def _sequence(rng: random.Random) -> Draft:
-    start, step = rng.randint(1, 600), rng.randint(3, 19)
-    terms = [start + step * place for place in range(4)]
-    steps = f"{terms[1]}-{terms[0]}={step}. {terms[2]}+{step}={terms[3]}."
-    listed = ",".join(map(str, terms[:3]))
-    return Draft(f"Which number follows {listed}?", str(terms[3]), _near(rng, terms[3]), steps)
+    start, step, shown = rng.randint(20, 139), rng.randint(2, 12), rng.randint(3, 5)
+    sign = rng.choice((1, -1))
+    if start + sign * step * shown < 0:
+        sign = 1
+    *terms, answer = (start + sign * step * place for place in range(shown + 1))
+    high, low = (terms[1], terms[0])[::sign]
+    steps = f"{high}-{low}={step}. {terms[-1]}{'+' if sign > 0 else '-'}{step}={answer}."
+    return Draft(f"Which number follows {','.join(map(str, terms))}?", str(answer), _near(rng, answer), steps)
 
 
 def _reverse(rng: random.Random) -> Draft:
@@ -101,10 +110,12 @@ def _largest(rng: random.Random) -> Draft:
     answer = max(numbers, key=int)
 
     def steps(options: list[str]) -> str:
-        best, parts = options[0], []
-        for option in options[1:]:
-            parts.append(f"{best}{'>' if int(best) > int(option) else '<'}{option}.")
-            best = max(best, option, key=int)
+        labelled = [letter + option for letter, option in zip(LETTERS, options, strict=True)]
+        best, parts = labelled[0], []
+        for other in labelled[1:]:
+            larger = max(best, other, key=lambda label: int(label[1:]))
+            parts.append(f"{best}{'>' if larger == best else '<'}{other}.")
+            best = larger
         return " ".join(parts)
 
     return _choice(rng, "Which number is the largest?", answer, [n for n in numbers if n != answer], steps)
@@ -115,7 +126,7 @@ def _odd_one_out(rng: random.Random) -> Draft:
     kind_of = {word: kind for kind, words in KINDS.items() for word in words}
 
     def steps(options: list[str]) -> str:
-        return f"Kinds: {', '.join(f'{word} {kind_of[word]}' for word in options)}."
+        return f"{', '.join(f'{name} {kind_of[word]}' for name, word in zip(LETTERS, options, strict=True))}."
 
     return _choice(rng, "Which one is of another kind?", rng.choice(KINDS[odd]), rng.sample(KINDS[common], 3), steps)
 
@@ -130,7 +141,7 @@ def _order(rng: random.Random) -> Draft:
 
 
 def _calendar(rng: random.Random) -> Draft:
-    today, later = rng.randrange(7), rng.randint(2, 9)
+    today, later = rng.randrange(7), rng.randint(2, 6)
     passed = [DAYS[(today + day) % 7] for day in range(1, later + 1)]
     others = rng.sample([day for day in DAYS if day != passed[-1]], 3)
     steps = f"Count:{','.join(f' {day}{number}' for number, day in enumerate(passed, 1))}."

@@ -14,6 +14,8 @@ class VllmEngine:
 
     def __init__(self, settings: EvaluationSettings, model: Path, adapter: Path | None) -> None:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
+        # Jobs side by side must not be pinned to the same core.
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         # One process: a session that is killed leaves no engine behind.
@@ -64,7 +66,9 @@ class VllmEngine:
             lora_request=self._adapter,
         )
         return [
-            Generated(output.outputs[0].text, len(output.outputs[0].token_ids), output.outputs[0].finish_reason == "length")
+            Generated(
+                output.outputs[0].text, len(output.outputs[0].token_ids), output.outputs[0].finish_reason == "length"
+            )
             for output in outputs
         ]
 

@@ -44,13 +44,15 @@ def rows(settings: Settings, table: str) -> dict[str, Row]:
             found = _benchmark_rows(settings, spec)
         case AverageTable():
             found = [
-                Row(label, None, tuple(Cell(g, tuple(settings.runs(run)), tuple(settings.groups[g])) for g in spec.groups))
+                Row(
+                    label,
+                    None,
+                    tuple(Cell(g, tuple(settings.runs(run)), tuple(settings.groups[g])) for g in spec.groups),
+                )
                 for label, run in spec.choices.items()
             ]
         case DatasetTable():
-            found = [
-                Row(name, group, benchmarks=(name,)) for group in spec.groups for name in settings.groups[group]
-            ]
+            found = [Row(name, group, benchmarks=(name,)) for group in spec.groups for name in settings.groups[group]]
         case HyperparameterTable():
             found = [Row(name) for name in hyperparameters(settings, spec)]
     return {_file_name(row): row for row in found}
@@ -91,7 +93,9 @@ def figure_needs(settings: Settings, figure: str) -> FigureNeeds:
     if isinstance(spec, ScalingFigure):
         choices = [RunChoice(model=model, method=method) for model in spec.models for method in spec.methods]
         names = [name for group in spec.groups for name in settings.groups[group]]
-        pairs = [(run, settings.suite_of(name)) for choice in choices for run in settings.runs(choice) for name in names]
+        pairs = [
+            (run, settings.suite_of(name)) for choice in choices for run in settings.runs(choice) for name in names
+        ]
         return FigureNeeds(evaluations=tuple(dict.fromkeys(pairs)))
     return FigureNeeds(histories=tuple(run for choice in spec.runs.values() for run in settings.runs(choice)))
 

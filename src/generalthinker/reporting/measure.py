@@ -130,10 +130,11 @@ def measure(grades: GradeFiles, cell: Cell) -> Measurement:
     per_benchmark = [_mean(values) for values in zip(*accuracies.values(), strict=True)]
     questions = [tally.total for tally, _ in results[cell.runs[0]]]
     intervals = [wilson(float(p), total) for p, total in zip(per_benchmark, questions, strict=True)]
+    interval = intervals[0] if len(intervals) == 1 else interval_of_mean([float(p) for p in per_benchmark], intervals)
     flat = [result for found in results.values() for result in found]
     return Measurement(
         accuracy=_mean(per_run),
-        interval=intervals[0] if len(intervals) == 1 else interval_of_mean([float(p) for p in per_benchmark], intervals),
+        interval=interval,
         deviation=sample_deviation(per_run),
         seeds=len(cell.runs),
         tallies=tuple(tally for tally, _ in flat),

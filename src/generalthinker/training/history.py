@@ -1,6 +1,7 @@
 """The training's metrics: one row per optimizer step, written as they come, without gaps or repeats after a resume."""
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pandas as pd
 from transformers import TrainerCallback
 
 from generalthinker.files import write_text
+
+logger = logging.getLogger(__name__)
 
 # column → the name under which TRL logs it
 METRICS = {
@@ -53,6 +56,12 @@ class History(TrainerCallback):
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
         step = {"step": state.global_step}
+        logger.info(
+            "step %d of %d: reward %.3f, KL %.4f, entropy %.3f, %.0f tokens a response, %.1f s",
+            state.global_step,
+            state.max_steps,
+            *(logs.get(name) or 0.0 for name in ("reward", "kl", "entropy", "completions/mean_length", "step_time")),
+        )
         _append(self.metrics, step | {column: logs.get(name) for column, name in METRICS.items()})
         total = logs.get("step_time") or 0.0
         rollout, scoring = self.seconds["rollout"], self.seconds["scoring"]

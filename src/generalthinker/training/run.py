@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, ProgressCallback
 from trl import GRPOConfig
 
 from generalthinker.config.settings import Settings
@@ -124,6 +124,9 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
 
     history = History(checkpoints, trainer.seconds)
     stop = StopOnSignal()
+    # The history's own line per step says more in a log file than a progress bar.
+    for kind in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(kind)
     for callback in (history, MarkComplete(), stop):
         trainer.add_callback(callback)
     resume = newest_good(checkpoints) if main else None

@@ -4,7 +4,8 @@ A source module has
 
     COLUMNS: tuple[str, ...]                       columns that it must find; more are welcome
     LICENCE: str | None                            the dataset's licence, None where its page names none
-    question(row: dict, index: int) -> Question    pure; ValueError or KeyError for a row it cannot read
+    question(row: dict, index: int) -> Question    pure; ValueError or KeyError for a row it cannot read,
+                                                   UnusedRowError for one that it can read but leaves out
 
 where `index` is the row's place in the split, counted from 0.
 """
@@ -17,6 +18,10 @@ from generalthinker.data import DataError
 from generalthinker.records import Question
 
 Row = dict[str, Any]
+
+
+class UnusedRowError(ValueError):
+    """A row that can be read but is not used; the message is the reason that the mixture's manifest counts."""
 
 
 class Source(Protocol):

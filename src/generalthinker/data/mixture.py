@@ -1,0 +1,181 @@
+"""The training mixture: filters, duplicates, decontamination, and a draw that no row order or machine can change."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from generalthinker import prompts
+from generalthinker.answers.boxed import BOX, last_box
+from generalthinker.config import Settings
+from generalthinker.config.data import TrainingSourceSettings
+from generalthinker.data import DataError
+from generalthinker.data.adapt import adapt
+from generalthinker.data.fetch import fetch
+from generalthinker.data.identity import content_key, identity
+from generalthinker.data.questions import digest, read_questions, write_questions
+from generalthinker.data.sources import get
+from generalthinker.files import write_json
+from generalthinker.records import Question
+
+MAX_OPTIONS = 10
+TOKENIZER_BATCH = 1000
+
+
+@dataclass(slots=True)
+class Pool:
+    """One source on its way into the mixture: `questions` by identity, and every row that left, by reason."""
+
+    name: str
+    source: TrainingSourceSettings
+    origin: str
+    rows_read: int
+    dropped: Counter[str]
+    questions: dict[str, Question] = field(default_factory=dict)
+
+    def drop(self, reason: str, identities: list[str]) -> None:
+        """Remove questions and count them under `reason`."""
+        for key in identities:
+            del self.questions[key]
+        self.dropped[reason] += len(identities)
+
+
+def build_mixture(
+    settings: Settings, benchmarks: list[Path], tokenizer: Path, train: Path, validation: Path, manifest: Path
+) -> None:
+    """Write `train_rows` + `validation_rows` questions and what became of every row (PROTOCOL, "Training data").
+
+    `benchmarks` are the question files that no training question may occur in; `tokenizer` is the folder of the
+    tokenizer that counts prompt tokens. Raises DataError if a dataset cannot be had or too few questions survive.
+    """
+    data = settings.data
+    pools = [_pool(settings, name, source) for name, source in data.sources.items()]
+    _drop_repeated(pools)
+    held_out = {identity(question) for path in benchmarks for question in read_questions(path)[0]}
+    for pool in pools:
+        pool.drop("in_benchmark", [key for key in pool.questions if key in held_out])
+        pool.drop("prompt_too_long", _too_long(pool, tokenizer, data.max_prompt_tokens))
+    drawn = draw(pools, data.train_rows + data.validation_rows, data.seed)
+    ordered = sorted(drawn, key=lambda key: _rank(data.seed, "split", key))
+    kept_out, kept_in = ordered[: data.validation_rows], ordered[data.validation_rows :]
+    written = {
+        "train": [drawn[key] for key in sorted(kept_in, key=lambda key: _rank(data.seed, "order", key))],
+        "validation": [drawn[key] for key in kept_out],
+    }
+    record = {
+        "seed": data.seed,
+        "max_prompt_tokens": data.max_prompt_tokens,
+        "tokenizer_model": data.tokenizer_model,
+        "decontaminated_against": sorted(settings.benchmarks),
+        "sources": {pool.name: _account(pool, written) for pool in pools},
+        **{split: {"rows": len(rows), "sha256": digest(rows)} for split, rows in written.items()},
+    }
+    for path, split in ((train, "train"), (validation, "validation")):
+        write_questions(path, written[split], {"split": split, "seed": data.seed, **record[split]})
+    write_json(manifest, record)
+
+
+def draw(pools: list[Pool], count: int, seed: int) -> dict[str, Question]:
+    """Return `count` questions by identity: all of the `take: all` sources first, the rest from the `fill` sources.
+
+    Where more are to be had than wanted, those with the smallest hash of seed and text are taken. Raises DataError
+    if there are too few.
+    """
+    drawn: dict[str, Question] = {}
+    for take in ("all", "fill"):
+        offered = {key: q for pool in pools if pool.source.take == take for key, q in pool.questions.items()}
+        ranked = sorted(offered, key=lambda key: _rank(seed, "draw", key))
+        drawn.update((key, offered[key]) for key in ranked[: count - len(drawn)])
+    if len(drawn) < count:
+        lines = [
+            f"  {pool.name}: {pool.rows_read:,} rows read, {len(pool.questions):,} survive"
+            + "".join(f", {number:,} {reason}" for reason, number in sorted(pool.dropped.items()) if number)
+            for pool in pools
+        ]
+        raise DataError(
+            f"data: train_rows + validation_rows = {count:,}, but only {len(drawn):,} questions survive the filters\n"
+            + "\n".join(lines)
+            + "\nAsk for fewer rows, raise `max_prompt_tokens`, or add a source under `data.sources`."
+        )
+    return drawn
+
+
+def _pool(settings: Settings, name: str, source: TrainingSourceSettings) -> Pool:
+    fetched = fetch(source, settings.mirror, settings.data.seed)
+    adapted = adapt(source, fetched, tolerant=True)
+    pool = Pool(name, source, fetched.origin, len(fetched.rows), adapted.dropped)
+    for question in adapted.questions:
+        if reason := _unsuitable(question):
+            pool.dropped[reason] += 1
+            continue
+        key = identity(question)
+        question = replace(question, id=f"{name}/{question.id}")
+        if key in pool.questions:
+            pool.dropped["duplicate"] += 1
+            question = min(pool.questions[key], question, key=content_key)
+        pool.questions[key] = question
+    return pool
+
+
+def _unsuitable(question: Question) -> str | None:
+    """Return why a question cannot be trained on, if so."""
+    if not question.question.strip() or not question.answer.strip():
+        return "empty"
+    if question.options is not None and len(question.options) > MAX_OPTIONS:
+        return "too_many_options"
+    box = last_box(f"{BOX}{question.answer}}}")
+    # such an answer could never be boxed and found again, so no response could be right
+    return None if box and box.content == question.answer else "answer_not_boxable"
+
+
+def _drop_repeated(pools: list[Pool]) -> None:
+    """Keep a question that several sources have in the first of them."""
+    seen: set[str] = set()
+    for pool in pools:
+        pool.drop("duplicate", [key for key in pool.questions if key in seen])
+        seen.update(pool.questions)
+
+
+def _too_long(pool: Pool, tokenizer: Path, limit: int) -> list[str]:
+    from transformers import AutoTokenizer
+
+    loaded = AutoTokenizer.from_pretrained(tokenizer)
+    keys = list(pool.questions)
+    too_long: list[str] = []
+    for batch in tqdm(list(_batches(keys)), desc=f"{pool.name}: counting tokens", unit="batch", disable=None):
+        texts = [prompts.question_prompt(loaded, pool.questions[key].question) for key in batch]
+        encoded = loaded(texts, add_special_tokens=False)["input_ids"]
+        too_long += [key for key, tokens in zip(batch, encoded, strict=True) if len(tokens) > limit]
+    return too_long
+
+
+def _batches(keys: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(keys), TOKENIZER_BATCH):
+        yield keys[start : start + TOKENIZER_BATCH]
+
+
+def _rank(seed: int, purpose: str, key: str) -> bytes:
+    return hashlib.sha256(f"{seed}\n{purpose}\n{key}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _account(pool: Pool, written: dict[str, list[Question]]) -> dict[str, Any]:
+    """Return where a source's rows went: read = dropped + survived, survived = train + validation + not drawn."""
+    counts = {split: sum(identity(q) in pool.questions for q in rows) for split, rows in written.items()}
+    return {
+        "dataset": pool.source.dataset,
+        "subset": pool.source.subset,
+        "split": pool.source.split,
+        "revision": pool.source.revision,
+        "licence": get(pool.source.adapter).LICENCE,
+        "origin": pool.origin,
+        "take": pool.source.take,
+        "rows_read": pool.rows_read,
+        "dropped": {reason: number for reason, number in sorted(pool.dropped.items()) if number},
+        "survived": len(pool.questions),
+        **counts,
+        "not_drawn": len(pool.questions) - sum(counts.values()),
+    }

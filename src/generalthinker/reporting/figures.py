@@ -1,0 +1,192 @@
+"""Figures: group averages over model sizes (Figure 3) and training metrics over steps (Figure 4)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from generalthinker.config.reporting import DynamicsFigure, RunChoice, ScalingFigure
+from generalthinker.config.settings import Settings
+from generalthinker.files import read_parquet, replacing
+from generalthinker.paths import Layout
+from generalthinker.records import RunSpec
+from generalthinker.reporting.cells import Cell, Row
+from generalthinker.reporting.measure import GradeFiles, IncompleteResultsError, measure
+from generalthinker.reporting.statistics import percent
+
+# Okabe and Ito's colours, told apart under every common colour blindness; yellow left out for its weak contrast.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#4D4D4D")
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
+METRIC_LABELS = {
+    "kl": ("KL divergence", "KL to the initial policy (nats/token)"),
+    "entropy": ("Entropy", "policy entropy (nats/token)"),
+    "reward": ("Reward", "mean reward"),
+    "completion_length": ("Response length", "completion length (tokens)"),
+}
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # real text in the PDF
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+}
+SMOOTH_FROM_STEPS = 30
+
+
+def write_figure(settings: Settings, name: str, png: Path, pdf: Path) -> None:
+    """Draw figure `name` to `png` and `pdf`; the same results give the same bytes.
+
+    Raises IncompleteResultsError if a grades file or history that it needs is not there.
+    """
+    spec = settings.figures[name]
+    with _style():
+        figure = _scaling(settings, spec) if isinstance(spec, ScalingFigure) else _dynamics(settings, spec)
+        try:
+            # Dates and versions in the files would make equal figures differ.
+            with replacing(png) as temporary:
+                figure.savefig(temporary, metadata={"Software": None})
+            with replacing(pdf) as temporary:
+                figure.savefig(temporary, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        finally:
+            plt.close(figure)
+
+
+def smooth(values: pd.Series) -> pd.Series:
+    """Return the centred moving average over a twentieth of the steps (at least five), shorter at both ends."""
+    return values.rolling(max(5, len(values) // 20 | 1), center=True, min_periods=1).mean()
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with plt.style.context("default"), matplotlib.rc_context(STYLE):
+        yield
+
+
+def _scaling(settings: Settings, spec: ScalingFigure) -> Figure:
+    rows = _panels(settings, spec)
+    figure, axes = plt.subplots(
+        1,
+        len(rows),
+        figsize=(1.2 + _panel_width(spec) * len(rows), 3.9),
+        layout="constrained",
+        squeeze=False,
+        sharey=True,
+    )
+    grades = GradeFiles(settings)
+    tops = [_bars(settings, spec, axis, row, grades) for axis, row in zip(axes[0], rows, strict=True)]
+    axes[0][0].set_ylim(0, max(tops) * 1.1 or 1)
+    axes[0][0].set_ylabel("average accuracy (%)")
+    _finish(figure, axes[0], spec.title, len(spec.methods))
+    return figure
+
+
+def _panels(settings: Settings, spec: ScalingFigure) -> list[Row]:
+    """Return one row per group; its cells are the group's average for every method and model, method by method."""
+    choices = [RunChoice(model=model, method=method) for method in spec.methods for model in spec.models]
+    return [
+        Row(
+            group,
+            cells=tuple(
+                Cell(f"{choice.method}/{choice.model}", tuple(settings.runs(choice)), tuple(settings.groups[group]))
+                for choice in choices
+            ),
+        )
+        for group in spec.groups
+    ]
+
+
+def _panel_width(spec: ScalingFigure) -> float:
+    return max(2.6, 0.52 * len(spec.methods) * len(spec.models) + 0.6)
+
+
+def _bars(settings: Settings, spec: ScalingFigure, axis: Axes, row: Row, grades: GradeFiles) -> float:
+    """Draw one group's bars with 95 % intervals and return the highest interval's end in percent."""
+    measured = [measure(grades, cell) for cell in row.cells]
+    width = 0.8 / len(spec.methods)
+    top = max(found.interval.high for found in measured) * 100
+    for index, method in enumerate(spec.methods):
+        part = measured[index * len(spec.models) : (index + 1) * len(spec.models)]
+        heights = [float(found.accuracy) * 100 for found in part]
+        places = [at + (index - (len(spec.methods) - 1) / 2) * width for at in range(len(part))]
+        whiskers = [
+            [height - found.interval.low * 100 for height, found in zip(heights, part, strict=True)],
+            [found.interval.high * 100 - height for height, found in zip(heights, part, strict=True)],
+        ]
+        axis.bar(places, heights, width * 0.92, color=COLOURS[index % len(COLOURS)], label=method)
+        axis.errorbar(places, heights, whiskers, fmt="none", ecolor="#333333", elinewidth=1, capsize=2.5)
+        for place, found in zip(places, part, strict=True):
+            above = found.interval.high * 100 + top * 0.015
+            axis.text(place, above, percent(found.accuracy), ha="center", va="bottom", fontsize=8, color="#222222")
+    axis.set_title(row.label)
+    axis.set_xticks(range(len(spec.models)), [settings.models[name].label for name in spec.models])
+    axis.set_xlabel("model")
+    axis.grid(visible=False, axis="x")
+    return top
+
+
+def _dynamics(settings: Settings, spec: DynamicsFigure) -> Figure:
+    figure, axes = plt.subplots(
+        1, len(spec.metrics), figsize=(4.6 * len(spec.metrics) + 0.4, 3.9), layout="constrained", squeeze=False
+    )
+    histories = {label: _history(settings, settings.runs(choice)) for label, choice in spec.runs.items()}
+    smoothed = False
+    for axis, metric in zip(axes[0], spec.metrics, strict=True):
+        title, label = METRIC_LABELS[metric]
+        for index, (name, history) in enumerate(histories.items()):
+            if metric not in history:
+                raise IncompleteResultsError(
+                    f"training history of {name!r} has no column {metric!r}; found: {list(history.columns)}"
+                )
+            smoothed |= _curve(axis, history[metric].dropna(), name, index)
+        axis.set(title=title, ylabel=label, xlabel="optimizer step")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        axis.margins(x=0.02)
+    title = f"{spec.title}\n(faint: every step; strong: moving average)" if smoothed else spec.title
+    _finish(figure, axes[0], title, len(histories))
+    return figure
+
+
+def _curve(axis: Axes, values: pd.Series, name: str, index: int) -> bool:
+    """Draw one line; a long one as its moving average over its faint values. Return whether it was smoothed."""
+    colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
+    if long := len(values) >= SMOOTH_FROM_STEPS:
+        axis.plot(values.index, values, color=colour, alpha=0.2, linewidth=0.6, zorder=1.5)
+        values = smooth(values)
+    axis.plot(values.index, values, color=colour, linestyle=dash, linewidth=1.9, label=name, zorder=3)
+    return long
+
+
+def _history(settings: Settings, runs: list[RunSpec]) -> pd.DataFrame:
+    """Return the metrics by step, averaged over the runs (seeds)."""
+    frames = []
+    for run in runs:
+        path = Layout(settings.results).history(run.name)
+        if not Path(path).exists():
+            raise IncompleteResultsError(f"{path}: no such file; run `snakemake {path}` first")
+        frame, _ = read_parquet(path)
+        frames.append(frame.apply(pd.to_numeric, errors="coerce").set_index("step"))
+    return pd.concat(frames).groupby(level="step").mean()
+
+
+def _finish(figure: Figure, axes: list[Axes], title: str, entries: int) -> None:
+    figure.suptitle(title, fontsize=12)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(entries, 5), handlelength=2.6)
