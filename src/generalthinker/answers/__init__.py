@@ -1,0 +1,41 @@
+"""Grading: the last boxed answer against the reference. No framework beyond math-verify is imported here."""
+
+from collections.abc import Sequence
+
+from generalthinker.answers import choice, math
+from generalthinker.answers.boxed import Box, last_box
+from generalthinker.answers.reasons import REASONS
+from generalthinker.records import AnswerType, Grade
+
+CORRECT = frozenset({"equal_text", "equal_value", "letter", "option_text"})
+
+
+def grade(response: str, reference: str, answer_type: AnswerType, options: Sequence[str] | None = None) -> Grade:
+    r"""Return the verdict on `response`: its last `\boxed{…}` against `reference` (PROTOCOL, "Grading").
+
+    For "mcq", `reference` is "C. text" and `options` the bare texts. Safe in any thread; a comparison that hangs or
+    crashes is a wrong answer. Raises ValueError for a multiple-choice reference without letter or options.
+
+    >>> grade(r"so \boxed{\dfrac12}", "0.5", "math")
+    Grade(correct=True, extracted='\\dfrac12', reason='equal_value')
+    >>> grade(r"so \boxed{(B)}", "C. three", "mcq", ["one", "two", "three"])
+    Grade(correct=False, extracted='(B)', reason='different')
+    """
+    box = last_box(response)
+    if box is None:
+        return Grade(False, None, "no_box")
+    if box.content is None:
+        return Grade(False, None, "unbalanced_box")
+    content = box.content.strip()
+    if not content:
+        return Grade(False, content, "empty_box")
+    if answer_type == "mcq":
+        if options is None:
+            raise ValueError(f"multiple-choice reference {reference!r}: its options are needed")
+        reason = choice.compare(content, reference, options)
+    else:
+        reason = math.compare(content, reference)
+    return Grade(reason in CORRECT, content, reason)
+
+
+__all__ = ["CORRECT", "REASONS", "Box", "grade", "last_box"]

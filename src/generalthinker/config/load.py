@@ -101,22 +101,29 @@ def _describe(problem: Any) -> list[str]:
     message = problem["msg"][0].lower() + problem["msg"][1:]
     if kind in ("float_type", "int_type") and isinstance(found, str):
         message += " (YAML reads 1e-6 as text: write 1.0e-6; and numbers take no quotes)"
+    if kind.startswith(("greater_than", "less_than")) and (meaning := _meaning(location)):
+        message += f" ({meaning})"
     return [f"{key} = {shown}: {message}"]
 
 
 def _keys_at(location: list[Any]) -> list[str]:
-    """Return the keys allowed at `location`, following nested sections, mappings and tagged alternatives."""
+    """Return the keys allowed at `location`."""
+    return list(dict.fromkeys(name for section in _sections_at(location) for name in section.model_fields))
+
+
+def _meaning(location: list[Any]) -> str | None:
+    """Return the description of the key at `location`, an index into a list left aside."""
+    keys = [part for part in location if isinstance(part, str)]
+    fields = [section.model_fields.get(keys[-1]) for section in _sections_at(keys[:-1])]
+    return next((field.description for field in fields if field and field.description), None)
+
+
+def _sections_at(location: list[Any]) -> list[type[BaseModel]]:
+    """Return the sections that may stand at `location`, through mappings and tagged alternatives."""
     candidates: list[Any] = [Settings]
     for part in location:
-        following: list[Any] = []
-        for candidate in candidates:
-            following += _step(candidate, part)
-        candidates = following
-    names: list[str] = []
-    for candidate in candidates:
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            names += [name for name in candidate.model_fields if name not in names]
-    return names
+        candidates = [kind for candidate in candidates for kind in _step(candidate, part)]
+    return [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
 def _step(kind: Any, part: Any) -> list[Any]:

@@ -1,6 +1,7 @@
 """The whole configuration: its sections, the checks between them, and the runs they name."""
 
 import re
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -83,8 +84,14 @@ class Settings(Section):
             problems.append(
                 f"data.tokenizer_model = {self.data.tokenizer_model!r}: not in `models`; allowed: {list(self.models)}"
             )
+        adapters, rewards = _modules("data/sources"), _modules("rewards")
+        for name, method in self.methods.items():
+            if method.reward is not None and method.reward not in rewards:
+                problems.append(f"methods.{name}.reward = {method.reward!r}: no such reward; allowed: {rewards}")
         for place, sources in (("data.sources", self.data.sources), ("benchmarks", self.benchmarks)):
             for name, source in sources.items():
+                if source.adapter not in adapters:
+                    problems.append(f"{place}.{name}.adapter = {source.adapter!r}: no such adapter; allowed: {adapters}")
                 if source.dataset != "synthetic" and source.revision is None:
                     problems.append(f"{place}.{name}.revision: missing; pin {source.dataset} to a commit")
         return problems
@@ -234,3 +241,9 @@ class Settings(Section):
     def suite_benchmarks(self, suite: str) -> list[str]:
         """Return the benchmarks of `suite`."""
         return self.evaluation.suites[suite]
+
+
+def _modules(folder: str) -> list[str]:
+    """Return the modules in a folder of the package by name, without importing them."""
+    files = (Path(__file__).parent.parent / folder).glob("*.py")
+    return sorted(path.stem for path in files if path.stem != "__init__")

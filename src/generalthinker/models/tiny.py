@@ -23,7 +23,7 @@ from generalthinker.data import synthetic
 from generalthinker.files import replacing, write_json
 
 END, PAD, START = "<|im_end|>", "<|endoftext|>", "<|im_start|>"
-PRETRAINING_QUESTIONS = 32_000
+PRETRAINING_QUESTIONS = 30_000
 CONTEXT_TOKENS = 512
 EVALUATION_TOKENS = 80
 IGNORED = -100

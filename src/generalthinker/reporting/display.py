@@ -58,8 +58,7 @@ class Display:
     @property
     def heading(self) -> str:
         """Name and title, e.g. "Table 1: Accuracy …"."""
-        name = re.sub(r"^([a-z]+)(\d+)$", lambda match: f"{match[1].capitalize()} {match[2]}", self.name)
-        return f"{name}: {self.title}"
+        return f"{spoken(self.name)}: {self.title}"
 
     @property
     def groups(self) -> dict[str | None, list[Line]]:
@@ -68,6 +67,15 @@ class Display:
         for line in self.lines:
             groups.setdefault(line.group, []).append(line)
         return groups
+
+
+def spoken(name: str) -> str:
+    """Return a table's or figure's name as a caption says it.
+
+    >>> spoken("table1"), spoken("over_tau")
+    ('Table 1', 'over_tau')
+    """
+    return re.sub(r"^([a-z]+)(\d+)$", lambda match: f"{match[1].capitalize()} {match[2]}", name)
 
 
 def build(settings: Settings, table: str, row_files: list[Path], partial: bool = False) -> Display:

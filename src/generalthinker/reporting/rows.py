@@ -37,6 +37,7 @@ CELL_COLUMNS = [
     "commit",
     "reported_percent",
 ]
+Place = tuple[str, str, str, str]
 DATASET_COLUMNS = ["dataset", "subset", "split", "revision", "rows", "sha256", "origin"]
 
 
@@ -68,21 +69,24 @@ def read_row(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
-def read_reported(settings: Settings) -> pd.DataFrame:
-    """Return the paper's values, as text: table, group, row, column, accuracy_percent; empty if the settings name none.
+def read_reported(settings: Settings) -> dict[Place, str]:
+    """Return the paper's values in percent, as printed, by (table, group, row, column); none if the settings name none.
 
-    Raises FileNotFoundError if the settings name a file that is not there.
+    Raises FileNotFoundError if the settings name a file that is not there, ValueError if it lacks a column.
     """
-    columns = ["table", "group", "row", "column", "accuracy_percent"]
     if settings.reported_values is None:
-        return pd.DataFrame(columns=columns, dtype=str)
+        return {}
     path = Path(settings.reported_values)
     if not path.exists():
         raise FileNotFoundError(f"reported_values = {path}: no such file (relative to {Path.cwd()})")
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame = read_row(path)
+    columns = ["table", "group", "row", "column", "accuracy_percent"]
     if missing := [name for name in columns if name not in frame.columns]:
         raise ValueError(f"{path}: columns {missing} are missing; expected {columns}")
-    return frame[columns]
+    return {
+        (line["table"], line["group"], line["row"], line["column"]): line["accuracy_percent"]
+        for line in frame.to_dict("records")
+    }
 
 
 def _dataset_line(settings: Settings, table: str, row: Row) -> dict[str, Any]:
@@ -93,13 +97,10 @@ def _dataset_line(settings: Settings, table: str, row: Row) -> dict[str, Any]:
 
 def _cell_lines(settings: Settings, table: str, row: Row) -> list[dict[str, Any]]:
     grades = GradeFiles(settings)
-    reported = {
-        (line.table, line.group, line.row, line.column): line.accuracy_percent
-        for line in read_reported(settings).itertuples(index=False)
-    }
+    reported = read_reported(settings)
     lines = []
     for cell in row.cells:
-        place = (table, row.group or "", row.label, cell.column)
+        place: Place = (table, row.group or "", row.label, cell.column)
         line = dict(zip(("table", "group", "row", "column"), place, strict=True))
         lines.append(line | _cell_values(cell, measure(grades, cell)) | {"reported_percent": reported.get(place, "")})
     return lines

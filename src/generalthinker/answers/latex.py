@@ -1,0 +1,61 @@
+"""LaTeX that says how an answer looks, not what it is: taken off before anything is compared."""
+
+import re
+
+_CHARACTERS = str.maketrans(
+    {
+        "−": "-",
+        "–": "-",
+        "，": ",",
+        "\u00a0": " ",
+        "×": r"\times ",
+        "·": r"\cdot ",
+        "÷": r"\div ",
+        "±": r"\pm ",
+        "π": r"\pi ",
+        "θ": r"\theta ",
+        "∞": r"\infty ",
+        "∪": r"\cup ",
+        "∈": r"\in ",
+        "≤": r"\le ",
+        "≥": r"\ge ",
+        "°": r"^\circ",
+        "²": "^2",
+        "³": "^3",
+        "√": r"\sqrt",
+        "“": '"',
+        "”": '"',
+        "’": "'",
+    }
+)
+_LAYOUT = re.compile(
+    r"\\(?:left|right)\.|\\(?:left|right|displaystyle|textstyle|[bB]igg?[lrm]?|mathstrut|nonumber)(?![A-Za-z])"
+)
+_SPACING = re.compile(r"\\[!]|\\[,;:> ]|~|\\q?quad(?![A-Za-z])|\\[hv]space\*?\{[^{}]*\}|[\s]+")
+_FONT = re.compile(
+    r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|math(?:bf|it|rm|sf|tt|cal|bb)?|mbox|boldsymbol|bm|operatorname\*?|emph)"
+    r"\s*\{([^{}]*)\}"
+)
+_WRAPPED = re.compile(r"\\\((.*)\\\)|\\\[(.*)\\\]|\*\*(.*)\*\*", re.DOTALL)
+
+
+def tidy(text: str) -> str:
+    """Return `text` in plain LaTeX spelling: one kind of minus and space, no dollar signs, sizes, thin spaces or dots.
+
+    Dollar signs go whether they open mathematics or name a currency; font commands stay (see `unwrap`).
+    """
+    text = text.translate(_CHARACTERS).replace(r"\$", "").replace("$", "").strip()
+    if match := _WRAPPED.fullmatch(text):
+        text = next(group for group in match.groups() if group is not None)
+    text = re.sub(r"\{,\}|,\s*\\!", "", text)
+    text = _SPACING.sub(lambda m: "" if m[0] == r"\!" else " ", _LAYOUT.sub("", text))
+    return text.strip().rstrip(".,;: ") if not text.rstrip().endswith("...") else text.strip()
+
+
+def unwrap(text: str) -> str:
+    r"""Return `text` with font and text commands replaced by what they hold: `\text{east}` is "east"."""
+    for _ in range(4):  # commands nested deeper than this are no answer
+        text, count = _FONT.subn(r"\1", text)
+        if not count:
+            break
+    return " ".join(text.split())

@@ -1,0 +1,72 @@
+"""Answers that are one number: read exactly, so that no rounding decides."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+MAX_DIGITS = 400
+# Of a decimal against a fraction that no decimal can be: 0.333333 is 1/3, 0.33 is not.
+RELATIVE_TOLERANCE = Fraction(1, 1_000_000)
+
+_DECIMAL = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
+_POWER_OF_TEN = re.compile(
+    rf"(?P<mantissa>[-+]?(?:{_DECIMAL}))?\s*(?:(?:\\times|\\cdot|\*|x)\s*)?"
+    r"(?:10\s*\^\s*(?:\{\s*(?P<braced>[-+]?\d+)\s*\}|(?P<bare>\d))|[eE](?P<e>[-+]?\d+))"
+)
+_FRACTION = re.compile(
+    rf"(?P<sign>[-+]?)\s*(?:(?P<whole>\d+)\s*)?\\frac\s*\{{\s*(?P<top>[-+]?(?:{_DECIMAL}))\s*\}}\s*"
+    rf"\{{\s*(?P<bottom>(?:{_DECIMAL}))\s*\}}"
+)
+_SLASHED = re.compile(r"(?P<sign>[-+]?)\s*(?:(?P<whole>\d+)\s+)?(?P<top>\d+)\s*/\s*(?P<bottom>\d+)")
+_PLAIN = re.compile(rf"[-+]?\s*(?:{_DECIMAL})")
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """An exact value; `decimal` where it was written with a decimal point, `percent` where a percent sign followed."""
+
+    value: Fraction
+    decimal: bool
+    percent: bool
+
+    def equals(self, other: "Number") -> bool:
+        """Return whether both mean the same; "5%" means 5 as well as 0.05, unless the other is a percentage too."""
+        if self.percent == other.percent:
+            return _close(self.value, other.value, self.decimal != other.decimal)
+        share, plain = (self, other) if self.percent else (other, self)
+        return any(_close(v, plain.value, share.decimal != plain.decimal) for v in (share.value, share.value / 100))
+
+
+def read_number(text: str) -> Number | None:
+    r"""Return the number that a tidy answer is: 1,234.5, .5, 3/4, 1\frac{4}{5}, 2.5\times10^{-3}, 4e33, 50%; else None."""
+    stripped = re.sub(r"\s*\\?%$", "", text).strip()
+    percent = stripped != text.strip()
+    if len(stripped) > MAX_DIGITS:
+        return None
+    if _PLAIN.fullmatch(stripped):
+        return Number(_fraction(stripped), "." in stripped, percent)
+    if match := _POWER_OF_TEN.fullmatch(stripped):
+        exponent = int(match["braced"] or match["bare"] or match["e"])
+        if abs(exponent) > MAX_DIGITS or (match["mantissa"] is None and match["e"]):
+            return None
+        return Number(_fraction(match["mantissa"] or "1") * Fraction(10) ** exponent, True, percent)
+    if match := _FRACTION.fullmatch(stripped) or _SLASHED.fullmatch(stripped):
+        bottom = _fraction(match["bottom"])
+        if bottom == 0:
+            return None
+        value = int(match["whole"] or 0) + _fraction(match["top"]) / bottom
+        return Number(-value if match["sign"] == "-" else value, False, percent)
+    return None
+
+
+def _fraction(text: str) -> Fraction:
+    return Fraction(text.replace(",", "").replace(" ", "").rstrip("."))
+
+
+def _close(one: Fraction, other: Fraction, mixed: bool) -> bool:
+    if one == other:
+        return True
+    # a whole number is never "about" another one
+    if not mixed or one.denominator == 1 or other.denominator == 1:
+        return False
+    return abs(one - other) <= RELATIVE_TOLERANCE * max(abs(one), abs(other))

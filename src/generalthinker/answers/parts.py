@@ -1,0 +1,77 @@
+"""The parts of an answer: several values, or the entries of a tuple, interval or vector."""
+
+import re
+from collections.abc import Iterator
+
+_TOKEN = re.compile(
+    r"\\langle|\\rangle|\\[{}]|\\cup(?![A-Za-z])|\\[A-Za-z]+|\\.|[()\[\]{},;]|(?<=\s)(?:and|or)(?=\s)|\s+|.", re.DOTALL
+)
+_OPENING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle"}
+_CLOSING = {")", "]", "}", r"\}", r"\rangle"}
+_SEPARATORS = {",", ";", "and", "or", r"\cup"}
+_PLUS_MINUS = re.compile(r"\\(pm|mp)(?![A-Za-z])\s?")
+
+
+def split_values(text: str) -> list[str] | None:
+    r"""Return the values of "1, 2 and 3", `\{1, 2\}`, `2 \pm \sqrt{3}` or `(0,1) \cup (2,3)`; None for a single one."""
+    inner = _enclosed(text, r"\{", r"\}")
+    values = [value for part in _split(text if inner is None else inner) for value in _signs(part)]
+    values = [value for value in values if value]
+    return values if inner is not None or len(values) > 1 else None
+
+
+def brackets(text: str) -> tuple[str, list[str]] | None:
+    """Return the brackets and the entries of a tuple, interval or vector; None for anything else.
+
+    >>> brackets("(3, 4]"), brackets("(a+5)(b+2)"), brackets("(5)")
+    (('(]', ['3', '4']), None, None)
+    """
+    for opening, closings in (("(", ")]"), ("[", "])"), (r"\langle", (r"\rangle",))):
+        for closing in closings:
+            inner = _enclosed(text, opening, closing)
+            if inner is not None and len(entries := _split(inner)) > 1:
+                kind = "()" if opening == r"\langle" else opening + closing
+                return kind, entries
+    return None
+
+
+def _tokens(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield token, position and depth: 0 outside all brackets, counted before an opening and after a closing one."""
+    depth = 0
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if token in _CLOSING:
+            depth -= 1
+        yield token, match.start(), depth
+        if token in _OPENING:
+            depth += 1
+
+
+def _enclosed(text: str, opening: str, closing: str) -> str | None:
+    """Return what stands between one pair of brackets around the whole text, which may be of two kinds: (3, 4]."""
+    text = text.strip()
+    if not (text.startswith(opening) and text.endswith(closing)):
+        return None
+    end = len(text) - len(closing)
+    for _, position, depth in _tokens(text):
+        if depth == 0 and position not in (0, end):
+            return None
+    return text[len(opening) : end]
+
+
+def _split(text: str) -> list[str]:
+    """Return the parts of `text` between the separators that stand outside all brackets."""
+    parts, start = [], 0
+    for token, position, depth in _tokens(text):
+        if depth == 0 and token in _SEPARATORS:
+            parts.append(text[start:position].strip())
+            start = position + len(token)
+    parts.append(text[start:].strip())
+    return [part for part in parts if part]
+
+
+def _signs(text: str) -> list[str]:
+    r"""Return both values of an expression with `\pm`."""
+    if not _PLUS_MINUS.search(text):
+        return [text]
+    return [_PLUS_MINUS.sub(lambda m, up=up: "+" if (m[1] == "pm") == up else "-", text) for up in (True, False)]

@@ -1,0 +1,215 @@
+"""The paper's printed numbers checked against themselves, and against what was reproduced."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from math import ceil, floor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from generalthinker.config.reporting import AverageTable, BenchmarkTable
+from generalthinker.config.settings import Settings
+from generalthinker.files import replacing, write_text
+from generalthinker.paths import Layout
+from generalthinker.records import RunSpec
+from generalthinker.reporting.cells import Cell, rows
+from generalthinker.reporting.rows import Place, read_reported, read_row
+from generalthinker.reporting.statistics import percent
+
+COLUMNS = [
+    "check",
+    "table",
+    "group",
+    "row",
+    "column",
+    "reported_percent",
+    "reproduced_percent",
+    "ci_low",
+    "ci_high",
+    "difference",
+    "inside",
+    "finding",
+]
+# A number printed with two decimals stands for everything within half of the last one.
+HALF_DIGIT = Fraction(1, 200)
+CHECKS = {
+    "impossible": "no count over the benchmark's rows gives it",
+    "average": "the benchmarks' printed values do not average to it",
+    "contradiction": "the same run and benchmarks are printed with another value elsewhere",
+    "unknown": "the settings have no such cell",
+}
+
+Content = tuple[tuple[RunSpec, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the audit; percentages as printed, `inside` is "yes" or "no"."""
+
+    check: str
+    table: str
+    group: str
+    row: str
+    column: str
+    reported_percent: str
+    reproduced_percent: str = ""
+    ci_low: str = ""
+    ci_high: str = ""
+    difference: str = ""
+    inside: str = ""
+    finding: str = ""
+
+
+def audit(settings: Settings) -> pd.DataFrame:
+    """Return one line per finding about the paper's values (percent), then one per value that was reproduced.
+
+    `check` is a key of CHECKS, or `reproduced`: there `difference` is reproduced − reported, in points, and `inside`
+    says whether the reported value lies in the reproduced 95 % interval. Empty if the settings name no paper's values.
+    """
+    reported = read_reported(settings)
+    known = dict(_cells(settings))
+    cells = {place: known[place] for place in reported if place in known}
+    findings = [
+        Finding("unknown", *place, value, finding=f"{' / '.join(filter(None, place))}: {CHECKS['unknown']}")
+        for place, value in reported.items()
+        if place not in known
+    ]
+    findings += _impossible(settings, reported, cells)
+    findings += _averages(reported, cells)
+    findings += _contradictions(reported, cells)
+    findings += _reproduced(settings, reported, cells)
+    return pd.DataFrame([asdict(finding) for finding in findings], columns=COLUMNS)
+
+
+def write_audit(settings: Settings, csv: Path, md: Path) -> None:
+    """Write the audit as CSV and as Markdown: what cannot be right first, then reported beside reproduced (percent)."""
+    frame = audit(settings)
+    with replacing(csv) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+    write_text(md, _markdown(settings, frame))
+
+
+def describe(line: dict[Any, str]) -> str:
+    """Return one finding as a sentence with its place."""
+    group = f" ({line['group']})" if line["group"] else ""
+    return f"{line['table']}, {line['row']}{group}, {line['column']}: {line['finding']}"
+
+
+def possible_counts(printed: str, total: int) -> list[int]:
+    """Return every count out of `total` whose percentage can be printed as `printed` (two decimals).
+
+    >>> possible_counts("71.57", 1319), possible_counts("71.63", 1319)
+    ([944], [])
+    """
+    value = Fraction(printed)
+    low = ceil((value - HALF_DIGIT) * total / 100)
+    high = floor((value + HALF_DIGIT) * total / 100)
+    return [count for count in range(low, high + 1) if 0 <= count <= total]
+
+
+def _cells(settings: Settings) -> Iterator[tuple[Place, Cell]]:
+    for table, spec in settings.tables.items():
+        if isinstance(spec, BenchmarkTable | AverageTable):
+            for row in rows(settings, table).values():
+                for cell in row.cells:
+                    yield (table, row.group or "", row.label, cell.column), cell
+
+
+def _content(cell: Cell) -> Content:
+    """Return what a cell measures, whatever the table and label it is printed under."""
+    return cell.runs, cell.benchmarks
+
+
+def _impossible(settings: Settings, reported: dict[Place, str], cells: dict[Place, Cell]) -> Iterator[Finding]:
+    for place, cell in cells.items():
+        if len(cell.benchmarks) != 1:
+            continue
+        name, value = cell.benchmarks[0], reported[place]
+        total = settings.benchmarks[name].rows
+        if total is None or possible_counts(value, total):
+            continue
+        below = floor(Fraction(value) * total / 100)
+        nearest = " and ".join(f"{count}/{total} = {percent(Fraction(count, total))}" for count in (below, below + 1))
+        yield Finding(
+            "impossible", *place, value, finding=f"{value} is no count over {name}'s {total} rows; nearest: {nearest}"
+        )
+
+
+def _averages(reported: dict[Place, str], cells: dict[Place, Cell]) -> Iterator[Finding]:
+    for place, cell in cells.items():
+        if len(cell.benchmarks) == 1:
+            continue
+        # Table 2 prints averages only: their parts stand in another table.
+        tables = [place[0], *dict.fromkeys(other[0] for other in cells if other[0] != place[0])]
+        for table in tables:
+            single = {
+                other.benchmarks[0]: Fraction(reported[at])
+                for at, other in cells.items()
+                if at[0] == table and other.runs == cell.runs and len(other.benchmarks) == 1
+            }
+            if set(cell.benchmarks) <= set(single):
+                break
+        else:
+            continue
+        parts = [single[name] for name in cell.benchmarks]
+        mean = sum(parts, Fraction()) / len(parts)
+        # Parts and average are rounded: each may be off by half of the last digit.
+        if abs(mean - Fraction(reported[place])) > 2 * HALF_DIGIT:
+            where = "" if table == place[0] else f" in {table}"
+            text = f"{reported[place]} is printed, but its {len(parts)} benchmarks{where} average {percent(mean / 100)}"
+            yield Finding("average", *place, reported[place], finding=text)
+
+
+def _contradictions(reported: dict[Place, str], cells: dict[Place, Cell]) -> Iterator[Finding]:
+    first: dict[Content, Place] = {}
+    for place, cell in cells.items():
+        other = first.setdefault(_content(cell), place)
+        if Fraction(reported[place]) != Fraction(reported[other]):
+            text = f"{reported[place]} here, {reported[other]} in {other[0]} ({other[2]}, {other[3]}) for the same run"
+            yield Finding("contradiction", *place, reported[place], finding=text)
+
+
+def _reproduced(settings: Settings, reported: dict[Place, str], cells: dict[Place, Cell]) -> Iterator[Finding]:
+    for table in dict.fromkeys(place[0] for place in cells):
+        for name in rows(settings, table):
+            path = Path(Layout(settings.results).row(table, name))
+            if not path.exists():
+                continue
+            for line in read_row(path).to_dict("records"):
+                place: Place = (line["table"], line["group"], line["row"], line["column"])
+                if place not in cells:
+                    continue
+                value = Fraction(reported[place])
+                inside = Fraction(line["ci_low"]) <= value <= Fraction(line["ci_high"])
+                difference = percent((Fraction(line["accuracy_percent"]) - value) / 100)
+                yield Finding(
+                    "reproduced",
+                    *place,
+                    reported[place],
+                    line["accuracy_percent"],
+                    line["ci_low"],
+                    line["ci_high"],
+                    difference if difference.startswith("-") else f"+{difference}",
+                    "yes" if inside else "no",
+                )
+
+
+def _markdown(settings: Settings, frame: pd.DataFrame) -> str:
+    parts = [f"# Audit of {settings.reported_values or 'no reported values'}", "## What cannot be right as printed"]
+    problems = frame[frame["check"] != "reproduced"]
+    listed = [f"- {describe(line)}" for line in problems.to_dict("records")]
+    parts.append("\n".join(listed) or "Nothing was found.")
+    parts.append("## Reported beside reproduced")
+    found = frame[frame["check"] == "reproduced"]
+    if found.empty:
+        parts.append("Nothing was reproduced yet.")
+    else:
+        inside = int((found["inside"] == "yes").sum())
+        parts.append(f"{inside} of {len(found)} reported values lie in the reproduced 95 % interval.")
+        shown = found[["table", "group", "row", "column", "reported_percent", "reproduced_percent", "difference"]]
+        shown = shown.assign(interval=found["ci_low"] + "–" + found["ci_high"], inside=found["inside"])
+        headers = [*(name.replace("_percent", " (%)") for name in shown.columns)]
+        parts.append(shown.to_markdown(index=False, headers=headers, disable_numparse=True))
+    return "\n\n".join(parts) + "\n"

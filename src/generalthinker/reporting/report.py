@@ -1,0 +1,190 @@
+"""Everything on one page: a self-contained HTML file with tables, figures, provenance, health and the audit."""
+
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from generalthinker.config.data import TinyModelSettings
+from generalthinker.config.settings import Settings
+from generalthinker.files import METADATA_KEY, read_json, write_text
+from generalthinker.paths import Layout
+from generalthinker.records import RunSpec, slug
+from generalthinker.reporting.audit import audit
+from generalthinker.reporting.cells import rows
+from generalthinker.reporting.display import PARTS, Display, build, spoken
+from generalthinker.reporting.inventory import all_evaluations, all_runs
+from generalthinker.reporting.measure import NO_BOX_REASONS, join_distinct
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How well one run's responses could be graded: counts of responses, mean tokens per response."""
+
+    run: str
+    responses: int
+    no_box: int
+    truncated: int
+    tokens: float
+    suites: int
+
+    def share(self, count: int) -> float:
+        """Return `count` of the responses in percent."""
+        return 100 * count / max(1, self.responses)
+
+
+def write_report(settings: Settings, out: Path) -> None:
+    """Write the experiment as one HTML page without outside resources; what is not there yet is named as missing.
+
+    Accuracies are percent. The same results give the same page.
+    """
+    environment = Environment(
+        loader=PackageLoader("generalthinker.reporting", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    frame = audit(settings)
+    reproduced = frame[frame["check"] == "reproduced"]
+    page = environment.get_template("report.html.j2").render(
+        name=settings.name,
+        seeds=settings.seeds,
+        models=[_model(settings, name) for name in settings.models],
+        methods=_methods(settings),
+        runs=[_run(settings, run) for run in all_runs(settings) if run.seed is not None],
+        facts=_facts(settings),
+        tables=[_table(settings, name) for name in settings.tables],
+        figures=[_figure(settings, name) for name in settings.figures],
+        health=health(settings),
+        benchmarks=_benchmarks(settings),
+        reported=settings.reported_values,
+        findings=frame[frame["check"] != "reproduced"].to_dict("records"),
+        reproduced=reproduced.to_dict("records"),
+        inside=int((reproduced["inside"] == "yes").sum()),
+    )
+    write_text(out, page)
+
+
+def health(settings: Settings) -> list[Health]:
+    """Return, per evaluated run, how many responses had no usable box or were truncated, from the grades at hand."""
+    layout = Layout(settings.results)
+    found: dict[str, list[Any]] = {}
+    for run, suite in all_evaluations(settings):
+        path = Path(layout.grades(run.name, slug(suite)))
+        if path.exists():
+            frame = pq.read_table(path, columns=["reason", "truncated", "tokens"]).to_pandas()
+            found.setdefault(run.name, []).append(frame)
+    return [
+        Health(
+            run,
+            responses=sum(len(frame) for frame in frames),
+            no_box=sum(int(frame["reason"].isin(NO_BOX_REASONS).sum()) for frame in frames),
+            truncated=sum(int(frame["truncated"].sum()) for frame in frames),
+            tokens=sum(float(frame["tokens"].sum()) for frame in frames) / max(1, sum(len(frame) for frame in frames)),
+            suites=len(frames),
+        )
+        for run, frames in found.items()
+    ]
+
+
+def _model(settings: Settings, name: str) -> dict[str, str]:
+    model = settings.models[name]
+    if isinstance(model, TinyModelSettings):
+        what = f"built here: {model.layers} layers, hidden size {model.hidden_size}, {model.steps} pre-training steps"
+        return {"name": name, "label": model.label, "what": what, "revision": ""}
+    return {"name": name, "label": model.label, "what": model.id, "revision": model.revision}
+
+
+def _methods(settings: Settings) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "reward": method.reward or "none (untrained)",
+            "parts": [label for label, part in PARTS.items() if getattr(method, part)],
+        }
+        for name, method in settings.methods.items()
+    ]
+
+
+def _record(settings: Settings, run: RunSpec) -> dict[str, Any]:
+    path = Path(Layout(settings.results).run_record(run.name))
+    return read_json(path) if path.exists() else {}
+
+
+def _run(settings: Settings, run: RunSpec) -> dict[str, Any]:
+    record = _record(settings, run)
+    seconds = record.get("training_seconds")
+    return {
+        "name": run.name,
+        "trained": bool(record),
+        "steps": record.get("steps", ""),
+        "hours": "" if seconds is None else _duration(float(seconds)),
+        "hardware": _hardware(record.get("hardware") or {}),
+        "commit": str(record.get("commit") or "")[:10],
+        "resumed": record.get("resumed_from_step"),
+    }
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+
+
+def _hardware(hardware: dict[str, Any]) -> str:
+    gpus = list(hardware.get("gpus") or [])
+    parts = [f"{gpus.count(name)} × {name}" for name in dict.fromkeys(gpus)]
+    cores = hardware.get("cores")
+    parts += [str(hardware["processor"])] if hardware.get("processor") else []
+    return ", ".join([*parts, *([f"{cores} cores"] if cores else [])])
+
+
+def _facts(settings: Settings) -> list[tuple[str, str]]:
+    """Return what training and evaluation ran on, as far as their records say; differing values side by side."""
+    layout = Layout(settings.results)
+    records = [_record(settings, run) for run in all_runs(settings)]
+    generations = []
+    for run, suite in all_evaluations(settings):
+        path = Path(layout.grades(run.name, slug(suite)))
+        if path.exists():
+            metadata = (pq.read_schema(path).metadata or {}).get(METADATA_KEY, b"{}")
+            generations.append(json.loads(metadata).get("generation") or {})
+    packages = sorted({name for record in records for name in record.get("versions") or {}})
+    facts = [
+        ("Evaluation engine", join_distinct(g.get("engine_version") or g.get("engine") for g in generations)),
+        ("Evaluation dtype", join_distinct(g.get("dtype") for g in generations)),
+        ("Evaluation device", join_distinct(g.get("device") for g in generations)),
+        ("Evaluation seed", join_distinct(g.get("seed") for g in generations)),
+        ("Tensor-parallel size", join_distinct(g.get("tensor_parallel_size") for g in generations)),
+        ("Training hardware", join_distinct(_hardware(r.get("hardware") or {}) or None for r in records)),
+        ("Commit", join_distinct([*(r.get("commit") for r in records), *(g.get("commit") for g in generations)])),
+    ]
+    facts += [(name, join_distinct((r.get("versions") or {}).get(name) for r in records)) for name in packages]
+    return [(name, value) for name, value in facts if value]
+
+
+def _table(settings: Settings, table: str) -> tuple[Display, list[str]]:
+    paths = {name: Path(Layout(settings.results).row(table, name)) for name in rows(settings, table)}
+    present = [path for path in paths.values() if path.exists()]
+    missing = [name for name, path in paths.items() if not path.exists()]
+    return build(settings, table, present, partial=True), missing
+
+
+def _figure(settings: Settings, name: str) -> dict[str, str]:
+    path = Path(Layout(settings.results).display(name, "png"))
+    data = base64.b64encode(path.read_bytes()).decode() if path.exists() else ""
+    title = settings.figures[name].title
+    return {"name": name, "title": title, "heading": f"{spoken(name)}: {title}", "data": data}
+
+
+def _benchmarks(settings: Settings) -> list[dict[str, Any]]:
+    found = []
+    for name, benchmark in settings.benchmarks.items():
+        path = Path(Layout(settings.results).benchmark_manifest(slug(name)))
+        manifest = read_json(path) if path.exists() else {}
+        known = {"dataset": benchmark.dataset, "subset": benchmark.subset, "revision": benchmark.revision}
+        found.append({"name": name, "written": bool(manifest)} | known | manifest)
+    return found

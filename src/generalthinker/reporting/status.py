@@ -1,0 +1,209 @@
+"""The sweep at a glance: what is trained, generated, graded and written, and what every table still lacks."""
+
+import json
+import math
+import shutil
+import time
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from generalthinker.config.settings import Settings
+from generalthinker.paths import Layout
+from generalthinker.records import RunSpec, slug
+from generalthinker.reporting.cells import figure_needs, rows
+from generalthinker.reporting.inventory import all_evaluations, all_runs, needed_evaluations
+
+# A training process touches its lock every 15 s; one that has not for this long is gone.
+ALIVE_SECONDS = 120.0
+# The end of a metrics file that is read: some dozens of steps, however long the file.
+TAIL_BYTES = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One run: `state` is done, running, stopped or missing; `eta` in seconds; `kl` and `reward` of the last step."""
+
+    state: str
+    step: int | None = None
+    steps: int | None = None
+    kl: float | None = None
+    reward: float | None = None
+    eta: float | None = None
+
+
+def status(settings: Settings) -> str:
+    """Return the state of every run, evaluation, table and figure as plain text.
+
+    Only looks at what lies on disk and never fails on files that are half-written, damaged or gone meanwhile.
+    """
+    trained = [run for run in all_runs(settings) if run.seed is not None]
+    progress = {run: run_progress(settings, run) for run in trained}
+    graded = {pair: evaluation_state(settings, *pair) for pair in all_evaluations(settings)}
+    out = StringIO()
+    console = Console(file=out, width=max(80, shutil.get_terminal_size((120, 24)).columns), highlight=False)
+    console.print(f"{settings.name} in {settings.results}")
+    console.print(_runs(progress))
+    console.print(_evaluations(graded))
+    console.print(_displays(settings, progress, graded))
+    return out.getvalue()
+
+
+def total_steps(settings: Settings) -> int:
+    """Return a full run's optimizer steps: every prompt `group_size` times, `batch_size` completions per step."""
+    training = settings.training
+    completions = settings.data.train_rows * training.epochs * training.group_size
+    return training.max_steps or math.ceil(completions / training.batch_size)
+
+
+def run_progress(settings: Settings, run: RunSpec) -> Progress:
+    """Return how far the training of `run` is, from its adapter, its checkpoints folder and its lock."""
+    layout = Layout(settings.results)
+    if Path(layout.adapter(run.name)).is_dir():
+        last = _last_of_history(Path(layout.history(run.name)))
+        return Progress(
+            "done", _int(last.get("step")), _int(last.get("step")), _float(last, "kl"), _float(last, "reward")
+        )
+    folder = Path(layout.run(run.name))
+    alive = _age(folder / "lock") < ALIVE_SECONDS
+    # A run whose settings changed leaves the old settings' folder behind: the newest counts.
+    metrics = min(_found(folder / "checkpoints", "*/metrics.jsonl"), key=_age, default=None)
+    if metrics is None:
+        return Progress("running", 0, total_steps(settings)) if alive else Progress("missing")
+    lines = _last_lines(metrics)
+    last = lines[-1] if lines else {}
+    step, steps = _int(last.get("step")) or 0, total_steps(settings)
+    seconds = [found for line in _last_lines(metrics.with_name("timing.jsonl")) if (found := _float(line, "seconds"))]
+    eta = max(0, steps - step) * sum(seconds) / len(seconds) if alive and seconds else None
+    return Progress("running" if alive else "stopped", step, steps, _float(last, "kl"), _float(last, "reward"), eta)
+
+
+def evaluation_state(settings: Settings, run: RunSpec, suite: str) -> str:
+    """Return graded, generated, begun (some benchmarks of the suite are finished) or missing."""
+    layout = Layout(settings.results)
+    responses = Path(layout.generations(run.name, slug(suite)))
+    if Path(layout.grades(run.name, slug(suite))).exists():
+        return "graded"
+    if responses.exists():
+        return "generated"
+    return "begun" if _found(responses.with_name(f"{responses.stem}.parts"), "*.parquet") else "missing"
+
+
+def _runs(progress: dict[RunSpec, Progress]) -> Table:
+    done = sum(found.state == "done" for found in progress.values())
+    table = _table(f"Training: {done} of {len(progress)} runs done", "run", "state", "step", "KL", "reward", "left")
+    for run, found in progress.items():
+        step = "" if found.step is None else f"{found.step} of {found.steps}"
+        left = "" if found.eta is None else _duration(found.eta)
+        kl, reward = _number(found.kl, "{:.4f}"), _number(found.reward, "{:.3f}")
+        table.add_row(run.name, found.state, step, kl, reward, left)
+    return table
+
+
+def _evaluations(states: dict[tuple[RunSpec, str], str]) -> Table:
+    suites = list(dict.fromkeys(suite for _, suite in states))
+    done = sum(state == "graded" for state in states.values())
+    table = _table(f"Evaluation: {done} of {len(states)} graded", "run", *suites)
+    for run in dict.fromkeys(run for run, _ in states):
+        table.add_row(run.name, *(states.get((run, suite), "–") for suite in suites))
+    return table
+
+
+def _displays(settings: Settings, progress: dict[RunSpec, Progress], states: dict[tuple[RunSpec, str], str]) -> Table:
+    layout = Layout(settings.results)
+    table = _table("Tables and figures", "name", "state", "to train", "to generate", "to grade", "rows not written")
+    for name, pairs in needed_evaluations(settings).items():
+        suffix = "csv" if name in settings.tables else "png"
+        written = Path(layout.display(name, suffix)).exists()
+        lacking = []
+        histories: tuple[RunSpec, ...] = ()
+        if name in settings.tables:
+            lacking = [row for row in rows(settings, name) if not Path(layout.row(name, row)).exists()]
+        else:
+            histories = figure_needs(settings, name).histories
+        needed = dict.fromkeys([*(run for run, _ in pairs), *histories])
+        train = sum(run in progress and progress[run].state != "done" for run in needed)
+        generate = sum(states[pair] in ("missing", "begun") for pair in pairs)
+        grade = sum(states[pair] != "graded" for pair in pairs)
+        state = "written" if written and not lacking else "ready" if not (train or grade) else "waiting"
+        table.add_row(name, state, *(str(count or "–") for count in (train, generate, grade)), _some(lacking))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=(0, 1))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _last_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the whole JSON lines at the end of `path`; a first or last line that is cut is left out."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    found = []
+    for line in text.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found
+
+
+def _last_of_history(path: Path) -> dict[str, Any]:
+    try:
+        columns = set(pq.read_schema(path).names) & {"step", "kl", "reward"}
+        return pq.read_table(path, columns=sorted(columns)).slice(-1).to_pylist()[-1] if columns else {}
+    except (OSError, ValueError, IndexError):
+        return {}
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
+
+
+def _age(path: Path) -> float:
+    """Return seconds since the file changed; infinite if it is not there."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return math.inf
+
+
+def _int(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _float(line: dict[str, Any], name: str) -> float | None:
+    value = line.get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min" if minutes else "< 1 min"
+
+
+def _some(names: list[str]) -> str:
+    if not names:
+        return "–"
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

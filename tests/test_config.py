@@ -1,0 +1,200 @@
+"""The settings: what is refused, with which words, and that the schema and the YAML files keep step with the code."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from generalthinker import rewards
+from generalthinker.config import SettingsError, load, load_frozen, parse_settings
+from generalthinker.config.load import freeze, schema
+from generalthinker.config.training import TrainingSettings
+from generalthinker.records import RunSpec, slug
+from hypothesis import given
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).parent.parent
+PAPER = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+DEMO = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+
+
+def refuse(path: list, value) -> str:
+    """Return the message for the paper's configuration with one key changed."""
+    content = copy.deepcopy(PAPER)
+    place = content
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(content, "config/config.yaml")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (["training", "learnig_rate"], 1.0e-6, ["training.learnig_rate", "1e-06", "did you mean 'learning_rate'"]),
+        (["training", "learning_rate"], "1e-6", ["training.learning_rate", "'1e-6'", "1.0e-6"]),
+        (["training", "learning_rate"], 0.0, ["training.learning_rate", "0.0", "greater than 0"]),
+        (["training", "group_size"], "8", ["training.group_size", "'8'", "integer"]),
+        (["training", "modulation_strength"], 0.0, ["training.modulation_strength", "0.0", "greater than 0", "β"]),
+        (["training", "modulation_strength"], 1.0, ["training.modulation_strength", "1.0", "less than 1", "β"]),
+        (["training", "clip_threshold"], -2.0, ["training.clip_threshold", "-2.0", "greater than 0", "τ"]),
+        (["training", "batch_size"], 63, ["batch_size", "63", "group_size = 8", "multiples of 8"]),
+        (["training", "micro_batch_size"], 7, ["micro_batch_size", "7", "64", "[1, 2, 4, 8"]),
+        (["tables", "table1", "runs", "Base", "method"], "Bse", ["table1", "'Bse'", "unknown method", "'Base'"]),
+        (["tables", "table1", "runs", "Base", "model"], "qwen", ["table1", "'qwen'", "unknown model", "qwen2.5-7b"]),
+        (["tables", "table1", "groups"], ["Math"], ["table1", "'Math'", "unknown group", "Math & STEM"]),
+        (["evaluation", "suites", "math"], ["AMC"], ["suites.math", "'AMC'", "unknown benchmark", "AMC23"]),
+        (["evaluation", "suites", "gpqa"], ["GPQA"], ["GPQA-Diamond", "in no suite"]),
+        (["evaluation", "suites", "mmlu"], ["MMLU", "MMLU-Pro"], ["'MMLU-Pro'", "already in suite"]),
+        (["tables", "table6", "sweep", "modulation_strength"], [0.1, 1.5], ["modulation_strength.1", "1.5"]),
+        (["tables", "table1", "kind"], "wide", ["tables.table1", "'wide'", "'benchmarks'"]),
+        (["methods", "Binary-RL", "reward"], "binry", ["methods.Binary-RL.reward", "'binry'", "binary", "likelihood"]),
+        (["benchmarks", "GSM8K", "adapter"], "gsm", ["benchmarks.GSM8K.adapter", "'gsm'", "gsm8k"]),
+        (["benchmarks", "GSM8K", "revision"], None, ["benchmarks.GSM8K.revision", "openai/gsm8k"]),
+        (["data", "tokenizer_model"], "gpt2", ["data.tokenizer_model", "'gpt2'", "qwen2.5-1.5b"]),
+        (["models", "Qwen2.5 1.5B"], PAPER["models"]["qwen2.5-3b"] | {"labl": "x"}, ["labl", "did you mean 'label'"]),
+        (["seeds"], [1, 1], ["seeds", "every seed once"]),
+        (["seeds"], [], ["seeds", "at least 1"]),
+    ],
+)
+def test_bad_settings_are_refused_with_key_value_and_what_is_allowed(path, value, expected):
+    message = refuse(path, value)
+    for part in ["config/config.yaml", *expected]:
+        assert part in message
+
+
+def test_a_strength_for_a_method_without_modulation_is_refused():
+    run = {"model": "qwen2.5-1.5b", "method": "Binary-RL", "modulation_strength": 0.2}
+    assert "no advantage modulation" in refuse(["tables", "table1", "runs", "Binary-RL"], run)
+
+
+def test_clipping_without_modulation_is_refused():
+    assert "advantage_modulation" in refuse(["methods", "AM+TC"], {"reward": "likelihood", "token_clipping": True})
+
+
+def test_two_names_with_one_file_name_are_refused():
+    assert "same file name" in refuse(["methods", "AM-only"], {"reward": "likelihood", "advantage_modulation": True})
+
+
+def test_missing_files_and_bad_yaml_are_named(tmp_path):
+    with pytest.raises(SettingsError, match="no such file"):
+        load([tmp_path / "none.yaml"])
+    (tmp_path / "bad.yaml").write_text("a: [1")
+    with pytest.raises(SettingsError, match=r"bad\.yaml: not valid YAML"):
+        load([tmp_path / "bad.yaml"])
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(SettingsError, match="expected a mapping"):
+        load([tmp_path / "list.yaml"])
+
+
+def test_schema_file_is_the_one_that_the_settings_generate():
+    written = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
+    assert written == schema(), "run: generalthinker schema workflow/schemas/config.schema.json"
+
+
+def test_the_paper_configuration_states_table_7():
+    training = load([ROOT / "config/config.yaml"]).training
+    assert (training.epochs, training.batch_size, training.group_size) == (1, 64, 8)
+    assert (training.kl_coef, training.temperature, training.max_completion_tokens) == (0.001, 1.0, 1024)
+    assert (training.modulation_strength, training.clip_threshold) == (0.1, 2.0)
+    assert (training.lora.rank, training.lora.alpha) == (32, 64)
+    assert training == TrainingSettings(micro_batch_size=4), "defaults are the paper's"
+
+
+def test_every_reward_and_every_benchmark_key_is_explained():
+    explained = (ROOT / "config/README.md").read_text()
+    for section in ("data", "models", "methods", "benchmarks", "training", "evaluation", "tables", "figures", "threads"):
+        for key in _keys(schema(), section):
+            assert f"`{key}`" in explained, f"config/README.md does not explain {section}: {key}"
+    assert set(rewards.names()) >= {"binary", "likelihood"}
+
+
+def _keys(full: dict, section: str) -> set[str]:
+    found: set[str] = set()
+
+    def walk(node):
+        if isinstance(node, dict):
+            if "$ref" in node:
+                walk(full["$defs"][node["$ref"].rsplit("/", 1)[1]])
+            found.update(node.get("properties", {}))
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(full["properties"][section])
+    return found
+
+
+def test_frozen_settings_read_back_the_same(tmp_path):
+    settings = parse_settings(DEMO | {"results": str(tmp_path)})
+    path = freeze(settings)
+    assert load_frozen(path) == settings
+    assert freeze(settings) == path
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return load([ROOT / "config/config.yaml"])
+
+
+@given(
+    strength=st.floats(0.001, 0.999),
+    clip=st.floats(0.01, 100),
+    seed=st.integers(0, 10**6),
+    method=st.sampled_from(list(PAPER["methods"])),
+    model=st.sampled_from(list(PAPER["models"])),
+)
+def test_run_names_read_back_as_the_run(strength, clip, seed, method, model):
+    settings = parse_settings(PAPER)
+    parts = settings.methods[method]
+    run = RunSpec(
+        model,
+        method,
+        strength if parts.advantage_modulation else None,
+        clip if parts.token_clipping else None,
+        None if parts.reward is None else seed,
+    )
+    assert settings.run(run.name) == run
+
+
+@pytest.mark.parametrize("name", ["GeneralThinker", "qwen2.5-1.5b/Foo_seed-1", "qwen2.5-1.5b/GeneralThinker_seed-1"])
+def test_run_names_that_say_too_little_are_refused(paper, name):
+    with pytest.raises(ValueError, match="expected|full name"):
+        paper.run(name)
+
+
+def test_only_what_changes_a_result_changes_its_identity(paper):
+    run = paper.run("qwen2.5-1.5b/AM+DP_strength-0.1_seed-1")
+    identity = paper.training_identity(run)
+
+    def changed(**training):
+        content = copy.deepcopy(PAPER)
+        content["training"] |= training
+        return parse_settings(content).training_identity(run)
+
+    assert changed(micro_batch_size=8, save_every=7, report_to="tensorboard") == identity
+    assert changed(modulation_strength=0.2) == identity, "β is in the run's name"
+    assert changed(learning_rate=2.0e-6) != identity
+    assert changed(bound="tanh") != identity
+    binary = paper.run("qwen2.5-1.5b/Binary-RL_seed-1")
+    content = copy.deepcopy(PAPER)
+    content["training"]["bound"] = "tanh"
+    assert parse_settings(content).training_identity(binary) == paper.training_identity(binary)
+
+
+def test_more_seeds_are_one_line(paper):
+    more = parse_settings(PAPER | {"seeds": [1, 2, 3]})
+    choice = more.tables["table1"].choices["GeneralThinker"]
+    assert [run.seed for run in more.runs(choice)] == [1, 2, 3]
+    assert len(more.runs(more.tables["table1"].choices["Base"])) == 1
+
+
+@given(st.text(min_size=1))
+def test_slugs_are_safe_file_names(name):
+    assert "/" not in slug(name)
+    assert not set(slug(name)) & set(" \n\t\0")

@@ -1,0 +1,115 @@
+"""What Snakemake plans: exactly the jobs that a target needs, and nothing again that is done."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def plan(*arguments: str) -> dict[str, int]:
+    """Return rule → number of jobs of a dry run; arguments go after `snakemake -n`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--nolock", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE)}
+
+
+def fresh(tmp_path: Path) -> list[str]:
+    """Return arguments that plan the paper's experiment as on a fresh clone."""
+    return ["--config", f"results={tmp_path}/results", "--"]
+
+
+def test_a_row_needs_only_its_runs_and_their_suite(tmp_path):
+    jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/table1/AMC23.csv")
+    assert (jobs["train"], jobs["generate"], jobs["grade"], jobs["table_row"]) == (3, 4, 4, 1)
+    assert jobs["download"] == 1
+    assert "table" not in jobs
+
+
+def test_a_row_of_the_ablation_is_one_run_on_every_suite(tmp_path):
+    jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/table2/AM+TC.csv")
+    assert (jobs["train"], jobs["generate"], jobs["grade"], jobs["table_row"]) == (1, 6, 6, 1)
+
+
+def test_tables_share_their_runs(tmp_path):
+    names = ("table1", "table2", "table5", "table6", "figure4")
+    targets = [f"{tmp_path}/results/{name}.{'png' if name.startswith('figure') else 'csv'}" for name in names]
+    assert plan(*fresh(tmp_path), *targets)["train"] == 6 + 3, "six methods, and three more values of β"
+
+
+def test_everything_is_planned_once(tmp_path):
+    jobs = plan(*fresh(tmp_path), "all")
+    assert (jobs["train"], jobs["download"], jobs["benchmark"], jobs["table"], jobs["figure"]) == (11, 3, 11, 7, 2)
+    assert jobs["generate"] == jobs["grade"] == (11 + 3) * 6
+
+
+@pytest.mark.parametrize(("target", "rules"), [("table3.csv", {"benchmark"}), ("table7.csv", set())])
+def test_tables_without_accuracies_need_no_run(tmp_path, target, rules):
+    jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/{target}")
+    assert set(jobs) - {"total", "table", "table_row"} == rules
+
+
+def test_every_row_of_every_table_is_a_target(tmp_path):
+    from generalthinker.config import load
+    from generalthinker.reporting.cells import rows
+
+    settings = load([ROOT / "config/config.yaml"])
+    targets = [f"{tmp_path}/results/{table}/{row}.csv" for table in settings.tables for row in rows(settings, table)]
+    assert plan(*fresh(tmp_path), *targets)["table_row"] == len(targets)
+
+
+def test_unknown_rows_and_runs_say_what_there_is(tmp_path):
+    for target, words in (("table1/AMC.csv", "AMC23"), ("runs/qwen2.5-1.5b/Foo_seed-1/adapter", "GeneralThinker")):
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "-n", "--nolock", *fresh(tmp_path), f"{tmp_path}/results/{target}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode != 0
+        assert words in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("training: {modulation_strength: 1.5}", ["training.modulation_strength = 1.5", "less than 1"]),
+        ("training: {batch_size: 60}", ["batch_size = 60", "multiples of 8"]),
+        ("trainig: {}", ["trainig", "did you mean 'training'"]),
+    ],
+)
+def test_bad_settings_stop_before_any_job(tmp_path, override, words):
+    (tmp_path / "mine.yaml").write_text(override)
+    files = ["--configfile", "config/config.yaml", str(tmp_path / "mine.yaml")]
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1", "--nolock", *files, "--", "all"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode != 0
+    assert all(word in done.stdout + done.stderr for word in words)
+    assert "Job stats" not in done.stderr
+
+
+def test_every_rule_has_log_message_resources_and_benchmark():
+    for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        for rule in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
+            for directive in ("log", "message", "resources", "benchmark"):
+                assert f"    {directive}:" in rule, f"{file.name}: rule {rule.split(':')[0]} has no {directive}"
+
+
+def test_the_snakefile_is_a_table_of_contents():
+    assert len((ROOT / "Snakefile").read_text().splitlines()) < 80
