@@ -1,12 +1,14 @@
 """Grading: the last boxed answer against the reference. No framework beyond math-verify is imported here."""
 
+import string
 from collections.abc import Sequence
 
 from generalthinker.answers import choice, math
-from generalthinker.answers.boxed import Box, last_box
+from generalthinker.answers.boxed import BOX, Box, last_box
 from generalthinker.answers.reasons import REASONS
 from generalthinker.records import AnswerType, Grade
 
+LETTERS = string.ascii_uppercase
 CORRECT = frozenset({"equal_text", "equal_value", "letter", "option_text"})
 
 
@@ -24,9 +26,12 @@ def grade(response: str, reference: str, answer_type: AnswerType, options: Seque
     box = last_box(response)
     if box is None:
         return Grade(False, None, "no_box")
-    if box.content is None:
+    content = box.content
+    if content is None:
+        content = _as_it_stands(response[box.start + len(BOX) :], reference, options)
+    if content is None:
         return Grade(False, None, "unbalanced_box")
-    content = box.content.strip()
+    content = content.strip()
     if not content:
         return Grade(False, content, "empty_box")
     if answer_type == "mcq":
@@ -36,6 +41,13 @@ def grade(response: str, reference: str, answer_type: AnswerType, options: Seque
     else:
         reason = math.compare(content, reference)
     return Grade(reason in CORRECT, content, reason)
+
+
+def _as_it_stands(text: str, reference: str, options: Sequence[str] | None) -> str | None:
+    """Return the known answer that an unclosed box begins with: a few options have braces that do not balance."""
+    known = [reference, *(options if options is not None else [])]
+    known += [f"{LETTERS[place]}. {option}" for place, option in enumerate(options if options is not None else [])]
+    return max((answer for answer in known if text.startswith(f"{answer}}}")), key=len, default=None)
 
 
 __all__ = ["CORRECT", "REASONS", "Box", "grade", "last_box"]

@@ -7,9 +7,10 @@ from generalthinker.answers.latex import tidy, unwrap
 
 _REFERENCE = re.compile(r"([A-Z])(?:\.|$)")
 _NAMED = r"(?:(?:the\s+)?(?:correct\s+|final\s+)?(?:option|choice|answer)\s*(?:is)?\s*:?\s*)?"
-_LETTER = re.compile(rf"{_NAMED}[(\[]?\s*([A-Za-z])\s*[)\]]?\s*[.:)]?", re.IGNORECASE)
+_LETTER = re.compile(r"[(\[]?\s*([A-Z])\s*[)\]]?\s*[.:)]?")
+_NAMED_LETTER = re.compile(rf"{_NAMED}{_LETTER.pattern}", re.IGNORECASE)
 _LETTER_AND_TEXT = re.compile(
-    rf"{_NAMED}(?:[(\[]\s*([A-Z])\s*[)\]]\s*[.:-]?|([A-Z])\s*[.:)]|([A-Z])\s+[-–—])\s*(\S.*)", re.DOTALL
+    rf"(?i:{_NAMED})(?:[(\[]\s*([A-Z])\s*[)\]]\s*[.:-]?|([A-Z])\s*[.:)]|([A-Z])\s+[-–—])\s*(\S.*)", re.DOTALL
 )
 _LETTER_THEN_TEXT = re.compile(r"([A-Z])\s+(\S.*)", re.DOTALL)
 
@@ -23,42 +24,51 @@ def reference_letter(reference: str) -> str:
 
 def compare(content: str, reference: str, options: Sequence[str]) -> str:
     """Return the reason for the verdict on a box's `content` against a reference "C. text" with these options."""
-    right = ord(reference_letter(reference)) - ord("A")
-    given = unwrap(tidy(content))
-    if match := _LETTER.fullmatch(given):
-        index = ord(match[1].upper()) - ord("A")
-        if index < len(options):
-            return "letter" if index == right else "different"
-    named = _with_text(given, options)
-    if whole := _matching(given, options):
-        return "option_text" if right in whole else "different"
-    if named is None:
+    right = _index(reference_letter(reference))
+    chosen, reason = _chosen(unwrap(tidy(content)), options)
+    if not chosen:
         return "not_an_option"
-    return "letter" if named == right else "different"
+    return reason if right in chosen else "different"
 
 
-def _matching(text: str, options: Sequence[str]) -> set[int]:
-    """Return the options whose whole text is `text`; letter case counts only where it tells options apart."""
+def _chosen(given: str, options: Sequence[str]) -> tuple[set[int], str]:
+    """Return the options that `given` chooses (several only where their texts are the same), and by what.
+
+    A bare capital is the letter even where it is also an option's text; everything else is an option's text first.
+    """
     spelled = [unwrap(tidy(option)) for option in options]
-    exact = {index for index, option in enumerate(spelled) if option == text}
-    return exact or {index for index, option in enumerate(spelled) if option.casefold() == text.casefold()}
+    places = range(len(options))
+    if (match := _LETTER.fullmatch(given)) and given not in spelled and _index(match[1]) in places:
+        return {_index(match[1])}, "letter"
+    if len(given) == 1 and given.isupper() and _index(given) in places:
+        return {_index(given)}, "letter"
+    if exact := {place for place in places if spelled[place] == given}:
+        return exact, "option_text"
+    if (match := _NAMED_LETTER.fullmatch(given)) and _index(match[1]) in places:
+        return {_index(match[1])}, "letter"
+    if (named := _with_text(given, spelled)) is not None:
+        return {named}, "letter"
+    return {place for place in places if spelled[place].casefold() == given.casefold()}, "option_text"
 
 
-def _with_text(given: str, options: Sequence[str]) -> int | None:
-    """Return the option that "C. text" names; None if its text is another option, or it is no such form at all."""
+def _with_text(given: str, spelled: list[str]) -> int | None:
+    """Return the option that "C. text" names; None if its text is another option's, or it is no such form at all."""
     if match := _LETTER_AND_TEXT.fullmatch(given):
-        letter, rest, free = match[1] or match[2] or match[3], match[4], True
+        letter, rest, delimited = match[1] or match[2] or match[3], match[4], True
     elif match := _LETTER_THEN_TEXT.fullmatch(given):
         # "A cat" is prose unless option A says "cat"
-        letter, rest, free = match[1], match[2], False
+        letter, rest, delimited = match[1], match[2], False
     else:
         return None
-    index = ord(letter) - ord("A")
-    if index >= len(options):
+    index = _index(letter)
+    if index >= len(spelled):
         return None
-    named = _matching(rest, options)
+    named = {place for place, text in enumerate(spelled) if text.casefold() == rest.casefold()}
     if index in named:
         return index
-    if named or not free or _LETTER.fullmatch(rest):
-        return None
-    return index
+    # "C. B", and "C. text of option D", choose nothing
+    return index if delimited and not named and not _NAMED_LETTER.fullmatch(rest) else None
+
+
+def _index(letter: str) -> int:
+    return ord(letter.upper()) - ord("A")

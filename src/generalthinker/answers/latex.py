@@ -31,7 +31,7 @@ _CHARACTERS = str.maketrans(
 _LAYOUT = re.compile(
     r"\\(?:left|right)\.|\\(?:left|right|displaystyle|textstyle|[bB]igg?[lrm]?|mathstrut|nonumber)(?![A-Za-z])"
 )
-_SPACING = re.compile(r"\\[!]|\\[,;:> ]|~|\\q?quad(?![A-Za-z])|\\[hv]space\*?\{[^{}]*\}|[\s]+")
+_SPACING = re.compile(r"\\!|\\[,;:> ]|\\q?quad(?![A-Za-z])|\\[hv]space\*?\{[^{}]*\}|[\s]+")
 _FONT = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|math(?:bf|it|rm|sf|tt|cal|bb)?|mbox|boldsymbol|bm|operatorname\*?|emph)"
     r"\s*\{([^{}]*)\}"
@@ -40,16 +40,17 @@ _WRAPPED = re.compile(r"\\\((.*)\\\)|\\\[(.*)\\\]|\*\*(.*)\*\*", re.DOTALL)
 
 
 def tidy(text: str) -> str:
-    """Return `text` in plain LaTeX spelling: one kind of minus and space, no dollar signs, sizes, thin spaces or dots.
+    """Return `text` in plain LaTeX spelling: one kind of minus and space, no dollar signs, sizes or final dots.
 
-    Dollar signs go whether they open mathematics or name a currency; font commands stay (see `unwrap`).
+    Dollar signs go whether they open mathematics or name a currency; font commands stay (see `unwrap`), and so does
+    `~`, which is a space in mathematics and a negation in logic.
     """
     text = text.translate(_CHARACTERS).replace(r"\$", "").replace("$", "").strip()
     if match := _WRAPPED.fullmatch(text):
         text = next(group for group in match.groups() if group is not None)
     text = re.sub(r"\{,\}|,\s*\\!", "", text)
     text = _SPACING.sub(lambda m: "" if m[0] == r"\!" else " ", _LAYOUT.sub("", text))
-    return text.strip().rstrip(".,;: ") if not text.rstrip().endswith("...") else text.strip()
+    return text.strip() if text.rstrip().endswith("...") else text.strip().rstrip(".,;: ")
 
 
 def unwrap(text: str) -> str:

@@ -52,13 +52,13 @@ def compare(content: str, reference: str) -> str:
 @lru_cache(maxsize=10_000)
 def normalise(text: str) -> str:
     r"""Return an answer in one spelling: layout gone, `\dfrac12` as `\frac{1}{2}`, `x_{1}` as `x_1`; units stay."""
-    text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", tidy(text))
+    text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", tidy(text.replace("~", " ")))
     text = re.sub(r"\\frac\s*([0-9A-Za-z])", r"\\frac{\1}", text)
     text = re.sub(r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])", r"\1{\2}", text)
     text = re.sub(r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}", text)
     text = re.sub(r"([_^])\s*\{\s*(\w)\s*\}", r"\1\2", text)
     text = re.sub(r"\\(?:leq|geq)(?![A-Za-z])", lambda m: m[0][:3], text)
-    return re.sub(r"\\%", "%", text)
+    return re.sub(r"\\%|\s*\bpercent\b", "%", text)
 
 
 def _key(text: str) -> str:
@@ -71,8 +71,8 @@ def _same(given: str, wanted: str, depth: int) -> bool:
         return True
     if depth > 4:
         return False
-    (given, given_unit), (wanted, wanted_unit) = split_unit(given), split_unit(wanted)
-    given, wanted = _alike_assigned(unwrap(given), unwrap(wanted))
+    (given, given_unit), (wanted, wanted_unit) = _without_unit(given), _without_unit(wanted)
+    given, wanted = _alike_assigned(given, wanted)
     if given_unit or wanted_unit:
         if conflict(given_unit, wanted_unit):
             return False
@@ -97,6 +97,11 @@ def _same(given: str, wanted: str, depth: int) -> bool:
     if _wordy(given) or _wordy(wanted):
         return _key(given).casefold() == _key(wanted).casefold()
     return _equal_expressions(given, wanted)
+
+
+def _without_unit(text: str) -> tuple[str, str | None]:
+    value, unit = split_unit(text)
+    return (unwrap(value), unit) if unit else split_unit(unwrap(value))
 
 
 def _same_set(given: list[str], wanted: list[str], depth: int) -> bool:

@@ -33,19 +33,17 @@ _NAMES = {
 }
 _CANONICAL = {alias: name for name, aliases in _NAMES.items() for alias in aliases.split()}
 _POWERS = {"square": "2", "sq": "2", "squared": "2", "cubic": "3", "cubed": "3"}
-_NOT_UNITS = set(
-    ["sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "pi", "sqrt", "and", "or", "mod", "infinity"]
-) - {"sec"}
+_NOT_UNITS = frozenset(
+    ["sin", "cos", "tan", "cot", "csc", "log", "ln", "exp", "pi", "sqrt", "and", "or", "mod", "infinity"]
+)
 
 _TEXT = r"\\(?:text(?:rm|normal|it|bf)?|mbox|mathrm|mathit|operatorname)\s*\{[^{}]*\}"
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)"
-_TEXT_UNIT = re.compile(
-    rf"(?P<value>[^A-Za-z]*?\d.*?\S?)\s*(?P<unit>{_TEXT}{_POWER}?(?:[\s/*]|\\cdot|{_TEXT}{_POWER}?)*)"
-)
-_NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:\s*/\s*\d+)?|[-+]?\d*\s*\\[dt]?frac\{-?\d+\}\{\d+\}"
+_TEXT_TAIL = re.compile(rf"(?:{_TEXT}{_POWER}?(?:[\s/*]|\\cdot(?![A-Za-z]))*)+$")
+_NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d*)?|\.\d+)(?:\s*/\s*\d+)?|[-+]?\d*\s*\\frac\{-?\d+\}\{\d+\}"
 _PLAIN_UNIT = re.compile(rf"(?P<value>{_NUMBER})(?P<space>\s*)(?P<unit>[A-Za-z][A-Za-z.\s/]*{_POWER}?)")
 _DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree\b)\s*(?:\\(?:text|mathrm)\s*\{\s*([CF])\s*\}|([CF])\b)?")
-_TEXT_OPENING = re.compile(r"\\(?:text(?:rm|normal|it|bf)?|mbox|mathrm|mathit|operatorname)\s*\{")
+_TEXT_OPENING = re.compile(r"\\[a-z]+\s*\{")
 
 
 def split_unit(text: str) -> tuple[str, str | None]:
@@ -55,10 +53,10 @@ def split_unit(text: str) -> tuple[str, str | None]:
     (('864', 'inch^2'), ('5', '?'), ('5x', None))
     """
     text, degrees = _DEGREES.subn("", text)
-    if match := _TEXT_UNIT.fullmatch(text):
-        unit = _TEXT_OPENING.sub("", match["unit"]).replace("}", " ").replace("{", " ")
+    if (match := _TEXT_TAIL.search(text)) and re.search(r"\d", re.sub(_TEXT, "", text[: match.start()])):
+        unit = _TEXT_OPENING.sub("", match[0]).replace("}", " ").replace("{", " ")
         if re.search("[A-Za-z]", unit):
-            return match["value"].strip(), _canonical(unit)
+            return text[: match.start()].strip(), _canonical(unit)
     if (match := _PLAIN_UNIT.fullmatch(text)) and _is_unit(match["unit"], spaced=bool(match["space"])):
         return match["value"].strip(), _canonical(match["unit"])
     return text, "degree" if degrees else None

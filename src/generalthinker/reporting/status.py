@@ -47,12 +47,12 @@ def status(settings: Settings) -> str:
     progress = {run: run_progress(settings, run) for run in trained}
     graded = {pair: evaluation_state(settings, *pair) for pair in all_evaluations(settings)}
     out = StringIO()
-    console = Console(file=out, width=max(80, shutil.get_terminal_size((120, 24)).columns), highlight=False)
+    console = Console(file=out, width=max(80, shutil.get_terminal_size((140, 24)).columns), highlight=False)
     console.print(f"{settings.name} in {settings.results}")
     console.print(_runs(progress))
     console.print(_evaluations(graded))
     console.print(_displays(settings, progress, graded))
-    return out.getvalue()
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
 def total_steps(settings: Settings) -> int:
@@ -111,7 +111,8 @@ def _evaluations(states: dict[tuple[RunSpec, str], str]) -> Table:
     done = sum(state == "graded" for state in states.values())
     table = _table(f"Evaluation: {done} of {len(states)} graded", "run", *suites)
     for run in dict.fromkeys(run for run, _ in states):
-        table.add_row(run.name, *(states.get((run, suite), "–") for suite in suites))
+        shown = (states.get((run, suite), "") for suite in suites)
+        table.add_row(run.name, *("–" if state == "missing" else state for state in shown))
     return table
 
 
@@ -131,9 +132,17 @@ def _displays(settings: Settings, progress: dict[RunSpec, Progress], states: dic
         train = sum(run in progress and progress[run].state != "done" for run in needed)
         generate = sum(states[pair] in ("missing", "begun") for pair in pairs)
         grade = sum(states[pair] != "graded" for pair in pairs)
-        state = "written" if written and not lacking else "ready" if not (train or grade) else "waiting"
+        ready = not (train or grade) and _datasets_written(settings, name)
+        state = "written" if written and not lacking else "ready" if ready else "waiting"
         table.add_row(name, state, *(str(count or "–") for count in (train, generate, grade)), _some(lacking))
     return table
+
+
+def _datasets_written(settings: Settings, name: str) -> bool:
+    """Return whether the manifests that a dataset table prints are there; True for every other table and figure."""
+    layout = Layout(settings.results)
+    described = [b for row in rows(settings, name).values() for b in row.benchmarks] if name in settings.tables else []
+    return all(Path(layout.benchmark_manifest(slug(benchmark))).exists() for benchmark in described)
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -165,7 +174,7 @@ def _last_lines(path: Path) -> list[dict[str, Any]]:
 def _last_of_history(path: Path) -> dict[str, Any]:
     try:
         columns = set(pq.read_schema(path).names) & {"step", "kl", "reward"}
-        return pq.read_table(path, columns=sorted(columns)).slice(-1).to_pylist()[-1] if columns else {}
+        return pq.read_table(path, columns=sorted(columns)).to_pylist()[-1] if columns else {}
     except (OSError, ValueError, IndexError):
         return {}
 
