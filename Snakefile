@@ -22,14 +22,26 @@ include: "workflow/rules/report.smk"
 
 localrules:
     all,
+    evaluations,
     tables,
     figures,
+
+
+# Named as a target of its own: Snakemake does not miss intermediate files that no target names.
+rule evaluations:
+    input:
+        [
+            path(run.name, suite)
+            for run, suite in inventory.all_evaluations(settings)
+            for path in (layout.generations, layout.grades)
+        ],
 
 
 rule all:
     default_target: True
     input:
         rules.report.output,
+        rules.evaluations.input,
         rules.audit.output if settings.reported_values else [],
 
 

@@ -29,11 +29,11 @@ def project(tmp_path_factory) -> Path:
     return copy
 
 
-def snakemake(project: Path, *arguments: str, mine: str | None = None) -> str:
+def snakemake(project: Path, *arguments: str, mine: str | None = None, also: tuple[str, ...] = ()) -> str:
     """Run Snakemake on the smoke configuration, `mine` laid over it; return its output, fail with it."""
     (project / "mine.yaml").write_text(mine or "{}")
     files = ["config/demo.yaml", "tests/smoke.yaml", "mine.yaml"]
-    targets = [f"results/demo/{target}" for target in TARGETS]
+    targets = [f"results/demo/{target}" for target in (*TARGETS, *also)]
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *arguments, "--configfile", *files, "--", *targets],
         cwd=project,
@@ -47,9 +47,9 @@ def snakemake(project: Path, *arguments: str, mine: str | None = None) -> str:
     return output
 
 
-def planned(project: Path, mine: str | None = None) -> dict[str, int]:
+def planned(project: Path, mine: str | None = None, also: tuple[str, ...] = ()) -> dict[str, int]:
     """Return rule → jobs that would run now."""
-    output = snakemake(project, "-n", "--quiet", "rules", mine=mine)
+    output = snakemake(project, "-n", "--quiet", "rules", mine=mine, also=also)
     jobs = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE)}
     jobs.pop("total", None)
     return jobs
@@ -117,12 +117,11 @@ def test_another_layout_redoes_the_table_only(project):
 
 
 def test_a_lost_evaluation_is_redone_with_what_hangs_on_it(project):
-    grades = project / f"results/demo/grades/{RUN}/toys.parquet"
-    responses = project / f"results/demo/generations/{RUN}/toys.parquet"
-    kept = {path: path.read_bytes() for path in (grades, responses)}
+    lost = [f"{stage}/{RUN}/toys.parquet" for stage in ("generations", "grades")]
+    kept = {project / "results/demo" / name: (project / "results/demo" / name).read_bytes() for name in lost}
     for path in kept:
         path.unlink()
-    jobs = planned(project)
+    jobs = planned(project, also=tuple(lost))
     assert (jobs["generate"], jobs["grade"], jobs["table_row"], jobs["table"]) == (1, 1, 10, 1)
     assert "train" not in jobs
     for path, content in kept.items():

@@ -11,7 +11,7 @@ from generalthinker.config.load import freeze, frozen_path
 from generalthinker.paths import Layout
 from generalthinker.provenance import code_fingerprint
 from generalthinker.records import slug
-from generalthinker.reporting import cells
+from generalthinker.reporting import cells, inventory
 
 try:
     settings = parse_settings(

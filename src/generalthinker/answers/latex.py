@@ -31,7 +31,8 @@ _CHARACTERS = str.maketrans(
 _LAYOUT = re.compile(
     r"\\(?:left|right)\.|\\(?:left|right|displaystyle|textstyle|[bB]igg?[lrm]?|mathstrut|nonumber)(?![A-Za-z])"
 )
-_SPACING = re.compile(r"\\!|\\[,;:> ]|\\q?quad(?![A-Za-z])|\\[hv]space\*?\{[^{}]*\}|[\s]+")
+# The first alternative keeps `\\`, a matrix's row end, from being read as the start of "\ ".
+_SPACING = re.compile(r"(\\\\)|\\!|\\[,;:> ]|\\q?quad(?![A-Za-z])|\\[hv]space\*?\{[^{}]*\}|\s+")
 _FONT = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|math(?:bf|it|rm|sf|tt|cal|bb)?|mbox|boldsymbol|bm|operatorname\*?|emph)"
     r"\s*\{([^{}]*)\}"
@@ -48,9 +49,9 @@ def tidy(text: str) -> str:
     text = text.translate(_CHARACTERS).replace(r"\$", "").replace("$", "").strip()
     if match := _WRAPPED.fullmatch(text):
         text = next(group for group in match.groups() if group is not None)
-    text = re.sub(r"\{,\}|,\s*\\!", "", text)
-    text = _SPACING.sub(lambda m: "" if m[0] == r"\!" else " ", _LAYOUT.sub("", text))
-    return text.strip() if text.rstrip().endswith("...") else text.strip().rstrip(".,;: ")
+    text = re.sub(r"\{,\}|,\s*\\!\s*", "", text)
+    text = _SPACING.sub(lambda m: m[1] or ("" if m[0] == r"\!" else " "), _LAYOUT.sub("", text))
+    return _without_stop(text)
 
 
 def unwrap(text: str) -> str:
@@ -59,4 +60,9 @@ def unwrap(text: str) -> str:
         text, count = _FONT.subn(r"\1", text)
         if not count:
             break
-    return " ".join(text.split())
+    return _without_stop(" ".join(text.split()))
+
+
+def _without_stop(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith("...") else text.rstrip(".,;: ")

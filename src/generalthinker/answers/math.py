@@ -20,8 +20,9 @@ MAX_VALUES = 24
 _NAME = r"\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?"
 _ASSIGNED = re.compile(rf"\s*({_NAME})\s*(?:=|\\in(?![A-Za-z]))\s*(?P<value>[^=]+)", re.DOTALL)
 _INEQUALITY = re.compile(r"[<>]|\\(?:le|ge|leq|geq|lt|gt|neq?)(?![A-Za-z])")
-_WORDS = re.compile(r"[^\W\d_]{3,}|[^\W\d_]+(?:[\s'-]+[^\W\d_]+)+")
+_WORD = re.compile(r"[^\W\d_]{3,}")
 _LETTERS_ONLY = re.compile(r"[^\W\d_]+(?:[\s'.,&-]+[^\W\d_]+)*")
+_BASED = re.compile(r"\d+_(?:\d|\{\d+\})")
 
 
 class _TooLongError(Exception):
@@ -94,6 +95,8 @@ def _same(given: str, wanted: str, depth: int) -> bool:
     if given_parts or wanted_parts:
         plain = wanted if given_parts else given
         return bool(_INEQUALITY.search(plain)) and _equal_expressions(given, wanted)
+    if _BASED.fullmatch(given) or _BASED.fullmatch(wanted):
+        return _key(given) == _key(wanted)
     if _wordy(given) or _wordy(wanted):
         return _key(given).casefold() == _key(wanted).casefold()
     return _equal_expressions(given, wanted)
@@ -126,7 +129,7 @@ def _alike_assigned(given: str, wanted: str) -> tuple[str, str]:
 
 def _wordy(text: str) -> bool:
     """Return whether an answer is words, which math-verify would read as a product of letters: east, seat."""
-    return bool(_LETTERS_ONLY.fullmatch(text) and _WORDS.search(text))
+    return bool(_LETTERS_ONLY.fullmatch(text) and _WORD.search(text))
 
 
 def _equal_expressions(given: str, wanted: str) -> bool:

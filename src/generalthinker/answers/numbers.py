@@ -38,7 +38,7 @@ class Number:
 
 
 def read_number(text: str) -> Number | None:
-    r"""Return the number that a tidy answer is (1,234.5; .5; 3/4; 1\frac{4}{5}; 2.5\times10^{-3}; 4e33; 50%), or None."""
+    r"""Return the number that a tidy answer is (1,234.5; 3/4; 1\frac{4}{5}; 2.5\times10^{-3}; 4e33; 50%), or None."""
     stripped = re.sub(r"\s*\\?%$", "", text).strip()
     percent = stripped != text.strip()
     if len(stripped) > MAX_DIGITS:

@@ -33,9 +33,7 @@ _NAMES = {
 }
 _CANONICAL = {alias: name for name, aliases in _NAMES.items() for alias in aliases.split()}
 _POWERS = {"square": "2", "sq": "2", "squared": "2", "cubic": "3", "cubed": "3"}
-_NOT_UNITS = frozenset(
-    ["sin", "cos", "tan", "cot", "csc", "log", "ln", "exp", "pi", "sqrt", "and", "or", "mod", "infinity"]
-)
+_NOT_UNITS = {"sin", "cos", "tan", "cot", "csc", "log", "ln", "exp", "pi", "sqrt", "and", "or", "mod", "infinity"}
 
 _TEXT = r"\\(?:text(?:rm|normal|it|bf)?|mbox|mathrm|mathit|operatorname)\s*\{[^{}]*\}"
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)"

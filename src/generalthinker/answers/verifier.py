@@ -114,9 +114,9 @@ atexit.register(_pool.close)
 
 
 @lru_cache(maxsize=50_000)
-def equal(reference: str, given: str, limit: float = TIME_LIMIT) -> bool:
-    """Return math-verify's verdict on two LaTeX expressions, from any thread, within `limit` seconds.
+def equal(reference: str, given: str) -> bool:
+    """Return math-verify's verdict on two LaTeX expressions, from any thread, within TIME_LIMIT seconds.
 
     Raises ComparisonTimeoutError (the process is killed) or ComparisonFailedError.
     """
-    return _pool.equal(reference, given, limit)
+    return _pool.equal(reference, given, TIME_LIMIT)

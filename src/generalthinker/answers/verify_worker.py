@@ -12,7 +12,6 @@ def equal(reference: str, given: str) -> bool:
     """Return whether math-verify finds the two LaTeX expressions equal; its own (signal-based) time limit is off."""
     from math_verify import parse, verify
 
-    pair = (reference, given)
     gold, target = (
         parse(f"${text}$", parsing_timeout=None, fallback_mode="no_fallback") for text in (reference, given)
     )

@@ -123,6 +123,9 @@ class Settings(Section):
                 choices[f"{model}/{method}"] = RunChoice(model=model, method=method)
         for label, choice in choices.items():
             problems += [f"{label}: {problem}" for problem in self._choice_problems(choice)]
+            method = self.methods.get(choice.method)
+            if method and method.reward is None and getattr(item, "kind", "") in ("dynamics", "hyperparameters"):
+                problems.append(f"{label}: {choice.method!r} is not trained, so it has no training to show")
         for group in getattr(item, "groups", []):
             if group not in self.groups:
                 problems.append(f"groups: unknown group {group!r}; allowed: {list(self.groups)}")

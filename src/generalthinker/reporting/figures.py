@@ -1,5 +1,6 @@
 """Figures: group averages over model sizes (Figure 3) and training metrics over steps (Figure 4)."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,19 +83,12 @@ def _style() -> Iterator[None]:
 
 def _scaling(settings: Settings, spec: ScalingFigure) -> Figure:
     rows = _panels(settings, spec)
-    figure, axes = plt.subplots(
-        1,
-        len(rows),
-        figsize=(1.2 + _panel_width(spec) * len(rows), 3.9),
-        layout="constrained",
-        squeeze=False,
-        sharey=True,
-    )
+    figure, axes = _grid(len(rows), _panel_width(spec), share_y=True)
     grades = GradeFiles(settings)
-    tops = [_bars(settings, spec, axis, row, grades) for axis, row in zip(axes[0], rows, strict=True)]
-    axes[0][0].set_ylim(0, max(tops) * 1.1 or 1)
-    axes[0][0].set_ylabel("average accuracy (%)")
-    _finish(figure, axes[0], spec.title, len(spec.methods))
+    tops = [_bars(settings, spec, axis, row, grades) for axis, row in zip(axes, rows, strict=True)]
+    axes[0].set_ylim(0, max(tops) * 1.1 or 1)
+    axes[0].set_ylabel("average accuracy (%)")
+    _finish(figure, axes, spec.title, len(spec.methods))
     return figure
 
 
@@ -143,12 +137,10 @@ def _bars(settings: Settings, spec: ScalingFigure, axis: Axes, row: Row, grades:
 
 
 def _dynamics(settings: Settings, spec: DynamicsFigure) -> Figure:
-    figure, axes = plt.subplots(
-        1, len(spec.metrics), figsize=(4.6 * len(spec.metrics) + 0.4, 3.9), layout="constrained", squeeze=False
-    )
+    figure, axes = _grid(len(spec.metrics), 4.6)
     histories = {label: _history(settings, settings.runs(choice)) for label, choice in spec.runs.items()}
     smoothed = False
-    for axis, metric in zip(axes[0], spec.metrics, strict=True):
+    for axis, metric in zip(axes, spec.metrics, strict=True):
         title, label = METRIC_LABELS[metric]
         for index, (name, history) in enumerate(histories.items()):
             if metric not in history:
@@ -160,7 +152,7 @@ def _dynamics(settings: Settings, spec: DynamicsFigure) -> Figure:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         axis.margins(x=0.02)
     title = f"{spec.title}\n(faint: every step; strong: moving average)" if smoothed else spec.title
-    _finish(figure, axes[0], title, len(histories))
+    _finish(figure, axes, title, len(histories))
     return figure
 
 
@@ -168,7 +160,8 @@ def _curve(axis: Axes, values: pd.Series, name: str, index: int) -> bool:
     """Draw one line; a long one as its moving average over its faint values. Return whether it was smoothed."""
     colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
     if long := len(values) >= SMOOTH_FROM_STEPS:
-        axis.plot(values.index, values, color=colour, alpha=0.2, linewidth=0.6, zorder=1.5)
+        faintness = 0.2 if len(values) > 300 else 0.35
+        axis.plot(values.index, values, color=colour, alpha=faintness, linewidth=0.6, zorder=1.5)
         values = smooth(values)
     axis.plot(values.index, values, color=colour, linestyle=dash, linewidth=1.9, label=name, zorder=3)
     return long
@@ -184,6 +177,17 @@ def _history(settings: Settings, runs: list[RunSpec]) -> pd.DataFrame:
         frame, _ = read_parquet(path)
         frames.append(frame.apply(pd.to_numeric, errors="coerce").set_index("step"))
     return pd.concat(frames).groupby(level="step").mean()
+
+
+def _grid(count: int, width: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `count` panels, each `width` inches: two beside each other, or one where they are wide."""
+    columns = min(count, 2 if width <= 6 else 1)
+    lines = math.ceil(count / columns)
+    size = (0.8 + width * columns, 0.9 + 3.0 * lines)
+    figure, axes = plt.subplots(lines, columns, figsize=size, layout="constrained", squeeze=False, sharey=share_y)
+    for unused in axes.flat[count:]:
+        unused.remove()
+    return figure, list(axes.flat[:count])
 
 
 def _finish(figure: Figure, axes: list[Axes], title: str, entries: int) -> None:
