@@ -51,9 +51,9 @@ format: $(READY)
 
 # Needs uv (pip install uv). xgrammar asks for triton, a gigabyte that no CPU build uses.
 lock:
-	cd envs && UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --upgrade --no-annotate --python-version 3.11 \
+	cd envs && UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --no-annotate --python-version 3.11 \
 		--config-file cpu.toml --override overrides.txt --no-emit-package torch --no-emit-package triton base.in cpu.in -o cpu.lock
-	cd envs && UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --upgrade --no-annotate --python-version 3.11 \
+	cd envs && UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --no-annotate --python-version 3.11 \
 		--python-platform x86_64-manylinux_2_28 --override overrides.txt --no-emit-package torch base.in cuda.in -o cuda.lock
 
 clean:

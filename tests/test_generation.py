@@ -1,0 +1,112 @@
+"""Both engines give the same greedy text, nothing is generated twice, and a missing engine is said so."""
+
+import pytest
+import tiny
+
+from generalthinker.config.training import EvaluationSettings
+from generalthinker.files import read_parquet, write_parquet
+from generalthinker.generation import EngineUnavailableError, open_engine
+from generalthinker.generation.base import Generated
+from generalthinker.generation.stage import generate_suite
+from generalthinker.paths import Layout
+from generalthinker.prompts import question_prompt
+from generalthinker.records import RunSpec, slug
+
+EVALUATION = EvaluationSettings(engine="transformers", dtype="float32", max_new_tokens=24, max_model_len=256, suites={})
+BASE = RunSpec("small", "Base")
+
+
+class CountingEngine:
+    """Answers everything with its call number and fails when told to."""
+
+    description = {"engine": "counting", "engine_version": "1"}  # noqa: RUF012
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.calls, self.fail_at = 0, fail_at
+
+    def generate(self, prompts, max_new_tokens):
+        self.calls += 1
+        if self.calls == self.fail_at:
+            raise RuntimeError("out of memory")
+        return [Generated(f"call {self.calls}", 3, False) for _ in prompts]
+
+
+@pytest.fixture
+def suite(tmp_path, tiny_model):
+    """The demo's settings with two questions per benchmark in place."""
+    settings = tiny.settings(tmp_path, tiny_model)
+    layout = Layout(settings.results)
+    questions = tiny.frame(16)
+    for place, name in enumerate(settings.suite_benchmarks("toys")):
+        write_parquet(layout.benchmark(slug(name)), questions[2 * place : 2 * place + 2], {"benchmark": name})
+    return settings
+
+
+def test_a_suite_holds_every_question_of_its_benchmarks_in_order(suite):
+    engine = CountingEngine()
+    frame, metadata = read_parquet(generate_suite(suite, BASE, "toys", lambda *_: engine))
+    assert list(frame["benchmark"].unique()) == suite.suite_benchmarks("toys")
+    assert len(frame) == 16
+    assert metadata["generation"]["engine"] == "counting"
+    assert {"versions", "commit", "gpus"} <= set(metadata["generation"])
+
+
+def test_a_killed_suite_resumes_after_its_finished_benchmarks(suite):
+    with pytest.raises(RuntimeError, match="out of memory"):
+        generate_suite(suite, BASE, "toys", lambda *_: CountingEngine(fail_at=4))
+    second = CountingEngine()
+    frame, _ = read_parquet(generate_suite(suite, BASE, "toys", lambda *_: second))
+    assert second.calls == 8 - 3
+    assert len(frame) == 16
+
+
+def test_finished_parts_of_other_settings_are_not_used(suite):
+    with pytest.raises(RuntimeError):
+        generate_suite(suite, BASE, "toys", lambda *_: CountingEngine(fail_at=4))
+    longer = suite.model_copy(update={"evaluation": suite.evaluation.model_copy(update={"max_new_tokens": 33})})
+    engine = CountingEngine()
+    generate_suite(longer, BASE, "toys", lambda *_: engine)
+    assert engine.calls == 8
+
+
+def test_limit_takes_the_first_questions_only(suite):
+    benchmarks = dict(suite.benchmarks)
+    name = next(iter(benchmarks))
+    benchmarks[name] = benchmarks[name].model_copy(update={"limit": 1})
+    limited = suite.model_copy(update={"benchmarks": benchmarks})
+    frame, _ = read_parquet(generate_suite(limited, BASE, "toys", lambda *_: CountingEngine()))
+    assert (frame["benchmark"] == name).sum() == 1
+
+
+def test_truncation_is_what_the_token_limit_cut(tiny_model, tokenizer):
+    engine = open_engine(EVALUATION, tiny_model, None)
+    prompts = [question_prompt(tokenizer, row["question"]) for row in tiny.questions(8)]
+    short, long = engine.generate(prompts, 2), engine.generate(prompts, 60)
+    assert all(response.truncated and response.tokens == 2 for response in short)
+    assert all(response.truncated == (response.tokens == 60) for response in long)
+    assert not all(response.truncated for response in long)
+
+
+@pytest.mark.vllm
+def test_vllm_and_transformers_agree_in_float32(tiny_model, tokenizer):
+    prompts = [question_prompt(tokenizer, row["question"]) for row in tiny.questions(40)]
+    answers = {}
+    for name in ("transformers", "vllm"):
+        engine = open_engine(EVALUATION.model_copy(update={"engine": name}), tiny_model, None)
+        answers[name] = engine.generate(prompts, 24)
+        assert engine.description["engine"] == name
+    assert answers["vllm"] == answers["transformers"]
+
+
+def test_vllm_by_name_fails_where_it_cannot_start_and_auto_falls_back(tiny_model, monkeypatch, caplog):
+    import generalthinker.generation.vllm_engine as vllm_engine
+
+    def unavailable(*_):
+        raise EngineUnavailableError("vllm did not start: no AVX512")
+
+    monkeypatch.setattr(vllm_engine, "VllmEngine", unavailable)
+    with pytest.raises(EngineUnavailableError, match="AVX512"):
+        open_engine(EVALUATION.model_copy(update={"engine": "vllm"}), tiny_model, None)
+    engine = open_engine(EVALUATION.model_copy(update={"engine": "auto"}), tiny_model, None)
+    assert engine.description["engine"] == "transformers"
+    assert "no AVX512" in caplog.text
