@@ -78,20 +78,17 @@ def projection(bar: list[float]) -> list[float]:
     return at(below if high == low else below + (above - below) * high / (high - low))
 
 
-def split_at_box(response: str) -> tuple[str, str] | None:
-    r"""Return (prefix, content) at the last `\boxed{` with balanced braces; None where it never closes."""
-    start = response.rfind(BOX)
-    if start < 0:
-        return None
-    depth, position = 1, start + len(BOX)
-    while position < len(response):
-        character = response[position]
-        if character == "\\":
+def box_content(text: str) -> str | None:
+    r"""Return what stands in the last `\boxed{` of `text` with balanced braces; None where it never closes."""
+    depth, position = 1, text.rfind(BOX) + len(BOX)
+    start = position
+    while BOX in text and position < len(text):
+        if text[position] == "\\":
             position += 2
             continue
-        depth += (character == "{") - (character == "}")
+        depth += (text[position] == "{") - (text[position] == "}")
         if depth == 0:
-            return response[:start], response[start + len(BOX) : position]
+            return text[start:position]
         position += 1
     return None
 
@@ -108,12 +105,12 @@ def token_bytes(tokenizer, token_id: int) -> bytes:
     return bytes(shown[character] for character in tokenizer.convert_ids_to_tokens(token_id))
 
 
-def tokens_within(tokenizer, ids: list[int], prefix: str) -> int:
-    """Return how many leading tokens end at or before the prefix's last byte."""
+def tokens_within(tokenizer, ids: list[int], length: int) -> int:
+    """Return how many leading tokens end at or before byte `length`."""
     end, count = 0, 0
     for token_id in ids:
         end += len(token_bytes(tokenizer, token_id))
-        if end > len(prefix.encode()):
+        if end > length:
             break
         count += 1
     return count
@@ -122,7 +119,7 @@ def tokens_within(tokenizer, ids: list[int], prefix: str) -> int:
 def span_tokens(tokenizer, context: str, span: str) -> tuple[list[int], int]:
     """Return the tokens of `context + span` and how many at the end reach into `span`."""
     ids = tokenizer(context + span, add_special_tokens=False)["input_ids"]
-    return ids, len(ids) - tokens_within(tokenizer, ids, context)
+    return ids, len(ids) - tokens_within(tokenizer, ids, len(context.encode()))
 
 
 class Policy:
@@ -159,3 +156,63 @@ def objective(
     surrogate = torch.minimum(ratio * advantages, ratio.clamp(1 - 0.2, 1 + 0.2) * advantages)
     gap = reference - new
     return -(surrogate - kl_coef * (gap.exp() - gap - 1)).mean()
+
+
+@dataclass
+class Method:
+    """What the equations leave open: β, τ, DP, the bound, the KL weight and the floor."""
+
+    strength: float | None
+    clip: float | None
+    direction_preserving: bool
+    kl_coef: float
+    bound: str = "max_abs"
+    floor: float = -30.0
+
+
+def chat(question: str, instruction: str) -> str:
+    return f"<|im_start|>user\n{question}\n{instruction}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def rewards_and_prefixes(policy, tokenizer, rows: list[dict], completions: list[list[int]], method: Method):
+    """Equation 6 for each response, and how many of its tokens are its reasoning prefix (0 where it is unusable)."""
+    rewards, lengths = [], []
+    for row, ids in zip(rows, completions, strict=True):
+        written = b"".join(token_bytes(tokenizer, i) for i in ids if i not in tokenizer.all_special_ids)
+        start = written.rfind(BOX.encode())
+        prefix, content = (
+            written[: max(start, 0)].decode(errors="replace"),
+            box_content(written.decode(errors="replace")),
+        )
+        usable = ids[-1] == tokenizer.eos_token_id and content and content.strip() and prefix.strip()
+        context = chat(row["question"], INSTRUCTION) + prefix
+        rewards.append(answer_logp(policy, tokenizer, context, row["answer"]) if usable else method.floor)
+        lengths.append(tokens_within(tokenizer, ids, start) if usable else 0)
+    return rewards, lengths
+
+
+def step(policy: Policy, tokenizer, rows: list[dict], completions: list[list[int]], group: int, method: Method):
+    """Return one optimizer step's loss, and rewards and token advantages by response; `rows` repeat within a group."""
+    rewards, lengths = rewards_and_prefixes(policy, tokenizer, rows, completions, method)
+    advantages = [
+        a for first in range(0, len(rewards), group) for a in group_advantages(rewards[first : first + group])
+    ]
+    losses, token_advantages = [], []
+    for row, ids, length, advantage in zip(rows, completions, lengths, advantages, strict=True):
+        prompt = tokenizer(chat(row["question"], INSTRUCTION))["input_ids"]
+        with torch.no_grad():
+            ref = policy.logps(prompt + ids, len(ids), adapter=False)
+        spread = torch.full((len(ids),), advantage, dtype=torch.float64)
+        if length and method.strength is not None:
+            told = tokenizer(chat(row["question"], CONDITIONED) + f"\\boxed{{{row['answer']}}}\n")["input_ids"]
+            with torch.no_grad():
+                s = policy.logps(told + ids[:length], length) - ref[:length]
+            parts = credit(
+                advantage, s.tolist(), method.strength, method.clip, method.direction_preserving, method.bound
+            )
+            spread[:length] = torch.tensor(parts.advantages, dtype=torch.float64)
+        token_advantages.append(spread)
+        new = policy.logps(prompt + ids, len(ids))
+        truncated = ids[-1] != tokenizer.eos_token_id
+        losses.append(0 * new.sum() if truncated else objective(new, new.detach(), ref, spread, method.kl_coef))
+    return sum(losses) / len(losses), rewards, token_advantages

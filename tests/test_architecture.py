@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src/generalthinker"
-FOUNDATION = {"records", "files", "paths", "prompts", "provenance", "config"}
+FOUNDATION = {"errors", "records", "files", "paths", "prompts", "provenance", "config"}
 # package → what it may import of the project besides itself
 ALLOWED = {
+    "errors": set(),
     "records": set(),
     "files": set(),
     "paths": set(),
     "prompts": set(),
     "provenance": set(),
-    "config": {"records", "files"},
+    "config": {"errors", "records", "files"},
     "credit": set(),
-    "answers": {"records", "files"},
+    "answers": {"errors", "records", "files"},
     "rewards": {"records", "answers"},
     "data": FOUNDATION | {"answers"},
     "models": FOUNDATION | {"data"},

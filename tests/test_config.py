@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
 from generalthinker import rewards
 from generalthinker.config import SettingsError, load, load_frozen, parse_settings
 from generalthinker.config.load import freeze, schema
 from generalthinker.config.training import TrainingSettings
 from generalthinker.records import RunSpec, slug
-from hypothesis import given
-from hypothesis import strategies as st
 
 ROOT = Path(__file__).parent.parent
 PAPER = yaml.safe_load((ROOT / "config/config.yaml").read_text())
@@ -106,7 +107,17 @@ def test_the_paper_configuration_states_table_7():
 
 def test_every_reward_and_every_benchmark_key_is_explained():
     explained = (ROOT / "config/README.md").read_text()
-    for section in ("data", "models", "methods", "benchmarks", "training", "evaluation", "tables", "figures", "threads"):
+    for section in (
+        "data",
+        "models",
+        "methods",
+        "benchmarks",
+        "training",
+        "evaluation",
+        "tables",
+        "figures",
+        "threads",
+    ):
         for key in _keys(schema(), section):
             assert f"`{key}`" in explained, f"config/README.md does not explain {section}: {key}"
     assert set(rewards.names()) >= {"binary", "likelihood"}
@@ -164,7 +175,7 @@ def test_run_names_read_back_as_the_run(strength, clip, seed, method, model):
 
 @pytest.mark.parametrize("name", ["GeneralThinker", "qwen2.5-1.5b/Foo_seed-1", "qwen2.5-1.5b/GeneralThinker_seed-1"])
 def test_run_names_that_say_too_little_are_refused(paper, name):
-    with pytest.raises(ValueError, match="expected|full name"):
+    with pytest.raises(ValueError, match=r"expected|full name"):
         paper.run(name)
 
 

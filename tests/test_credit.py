@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-import method_reference as reference
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import method_reference as reference
 from generalthinker.credit import modulate, token_advantages
 
 VARIANTS = {
@@ -148,9 +148,7 @@ def test_clip_and_sign_flip_ratios_equal_the_reference(batch, clip, direction_pr
     pairs = [(a, t) for a, c in zip(batch.advantages, credits, strict=True) for t in c.advantages]
     # Within float error of a limit either answer is right.
     assume(all(abs(abs(value) - clip) > 1e-9 for value in m) and all(t == 0 or abs(t) > 1e-9 for _, t in pairs))
-    done = modulate(
-        *batch.tensors(), strength=strength, clip_threshold=clip, direction_preserving=direction_preserving
-    )
+    done = modulate(*batch.tensors(), strength=strength, clip_threshold=clip, direction_preserving=direction_preserving)
     count = max(1, len(m))
     assert done.tokens == len(m)
     assert done.clip_ratio.item() == pytest.approx(sum(abs(value) > clip for value in m) / count)
@@ -184,7 +182,9 @@ def test_shapes_that_do_not_fit_are_refused(shapes):
 
 def test_an_unknown_bound_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="'max_abs', 'tanh' or 'zero_sum'"):
-        modulate(torch.zeros(1), torch.randn(1, 3), torch.ones(1, 3), strength=0.1, direction_preserving=True, bound="x")
+        modulate(
+            torch.zeros(1), torch.randn(1, 3), torch.ones(1, 3), strength=0.1, direction_preserving=True, bound="x"
+        )
 
 
 def test_no_gradient_flows_through_credit():

@@ -9,9 +9,14 @@ from generalthinker.provenance import code_fingerprint, commit, file_hash, versi
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
     write_text(tmp_path / "a.txt", "old")
-    with pytest.raises(RuntimeError), replacing(tmp_path / "a.txt") as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fail():
+        with replacing(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert (tmp_path / "a.txt").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 

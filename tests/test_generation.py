@@ -1,8 +1,8 @@
 """Both engines give the same greedy text, nothing is generated twice, and a missing engine is said so."""
 
 import pytest
-import tiny
 
+import tiny
 from generalthinker.config.training import EvaluationSettings
 from generalthinker.files import read_parquet, write_parquet
 from generalthinker.generation import EngineUnavailableError, open_engine
@@ -76,6 +76,17 @@ def test_limit_takes_the_first_questions_only(suite):
     limited = suite.model_copy(update={"benchmarks": benchmarks})
     frame, _ = read_parquet(generate_suite(limited, BASE, "toys", lambda *_: CountingEngine()))
     assert (frame["benchmark"] == name).sum() == 1
+
+
+def test_a_prompt_that_does_not_fit_is_kept_as_truncated(suite, caplog):
+    evaluation = suite.evaluation.model_copy(update={"max_model_len": 40})
+    frame, _ = read_parquet(
+        generate_suite(suite.model_copy(update={"evaluation": evaluation}), BASE, "toys", lambda *_: CountingEngine())
+    )
+    assert len(frame) == 16
+    assert frame["truncated"].any()
+    assert not frame["truncated"].all()
+    assert "longer than evaluation.max_model_len = 40" in caplog.text
 
 
 def test_truncation_is_what_the_token_limit_cut(tiny_model, tokenizer):

@@ -76,6 +76,11 @@ EQUAL = [
     ("y = 2x + 3", "y=3+2x"),
     (r"\begin{pmatrix} -2 \\ -14 \\ -7 \end{pmatrix}", r"\begin{pmatrix}-2\\-14\\-7\end{pmatrix}"),
     (r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}", r"\begin{pmatrix} 0.2 \\ -3.6 \end{pmatrix}"),
+    (r"\{1,2,3\}", "{3,2,1}"),
+    (r"\emptyset", r"\{ \}"),
+    (r"\sin x", "sin x"),
+    (r"(2,\infty)", "x > 2"),
+    ("4.8e-19", r"4.8 \times 10^{-19} \mathrm{~J}"),
     ("288 \\pi", r"288\pi \text{ cubic units}"),
 ]
 DIFFERENT = [
@@ -103,6 +108,9 @@ DIFFERENT = [
     ("3, 5", "3, 5, 7"),
     (r"1 \pm \sqrt{19}", r"1+\sqrt{19}"),
     (r"\text{east}", r"\text{seat}"),
+    ("AB", "BA"),
+    (r"\frac{\pi}{4}", r"45^\circ"),
+    ("2\\pi", "6.28"),
     (r"\text{east}", "west"),
     (r"\text{even}", "odd"),
     (r"\text{(C)}", "B"),

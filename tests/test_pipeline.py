@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+
 from generalthinker.files import read_json, read_parquet
 
 ROOT = Path(__file__).parent.parent

@@ -9,12 +9,13 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from generalthinker.config import Settings, SettingsError
+from generalthinker.config import Settings
 from generalthinker.config.load import load, load_frozen
+from generalthinker.errors import StageError
 from generalthinker.paths import Layout
 from generalthinker.records import slug
 
@@ -32,8 +33,8 @@ def check(settings: SettingsFile = PAPER) -> None:
     """Check a configuration and name what it defines."""
     loaded = _read(settings)
     print(
-        f"{loaded.name}: {len(loaded.models)} models, {len(loaded.methods)} methods, {len(loaded.benchmarks)} benchmarks, "
-        f"{len(loaded.tables)} tables, {len(loaded.figures)} figures; results go to {loaded.results}"
+        f"{loaded.name}: {len(loaded.models)} models, {len(loaded.methods)} methods, "
+        f"{len(loaded.benchmarks)} benchmarks, {len(loaded.tables)} tables, {len(loaded.figures)} figures; results go to {loaded.results}"
     )
 
 
@@ -107,14 +108,9 @@ def train(
     if wanted > 1 and "LOCAL_RANK" not in os.environ:
         raise typer.Exit(launch(settings, run, wanted, threads))
 
-    from generalthinker.training.interrupt import InterruptedTrainingError
-    from generalthinker.training.lock import RunLockedError
     from generalthinker.training.run import train as train_run
 
-    try:
-        train_run(loaded, spec, wanted)
-    except (InterruptedTrainingError, RunLockedError) as error:
-        _stop(str(error))
+    train_run(loaded, spec, wanted)
 
 
 @app.command()
@@ -124,13 +120,9 @@ def generate(run: RunName, suite: str, threads: Threads = 1, settings: SettingsF
     _choose(loaded.evaluation.suites, suite, "suite")
     os.environ["OMP_NUM_THREADS"] = str(threads)
     _offline()
-    from generalthinker.generation import EngineUnavailableError
     from generalthinker.generation.stage import generate_suite
 
-    try:
-        generate_suite(loaded, loaded.run(run), suite)
-    except EngineUnavailableError as error:
-        _stop(f"{error}\nevaluation.engine: auto falls back to transformers; transformers asks for it by name")
+    generate_suite(loaded, loaded.run(run), suite)
 
 
 @app.command()
@@ -209,12 +201,7 @@ def status(settings: SettingsFile = PAPER) -> None:
 
 
 def _read(settings: str) -> Settings:
-    try:
-        if settings.endswith(".json"):
-            return load_frozen(settings)
-        return load(settings.split(","))
-    except SettingsError as error:
-        _stop(str(error))
+    return load_frozen(settings) if settings.endswith(".json") else load(settings.split(","))
 
 
 def _with_layout(settings: str) -> tuple[Settings, Layout]:
@@ -225,7 +212,7 @@ def _with_layout(settings: str) -> tuple[Settings, Layout]:
 def _choose(section: Iterable[str], name: str, kind: str) -> None:
     """Stop with what there is if `name` is not in `section` of the settings."""
     if name not in section:
-        _stop(f"unknown {kind} {name!r}; this configuration has: {', '.join(section)}")
+        raise StageError(f"unknown {kind} {name!r}; this configuration has: {', '.join(section)}")
 
 
 def _offline() -> None:
@@ -234,15 +221,19 @@ def _offline() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def _stop(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
-    raise typer.Exit(1)
-
-
 @app.callback()
 def _logging() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
 
 
+def main() -> None:
+    """Run the command line; an error that the user can act on is printed alone and exits with 1."""
+    try:
+        app()
+    except StageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    app()
+    main()

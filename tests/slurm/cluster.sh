@@ -55,7 +55,8 @@ require_own_conf() {
   local file
   for file in "$CONF_DIR/slurm.conf" "$CONF_DIR/gres.conf"; do
     if [ -e "$file" ] && ! grep -qxF "$MARKER" "$file"; then
-      refuse "$file was not written by this script, so this machine has its own SLURM. Use that one, or move the file away."
+      refuse "$file was not written by this script, so this machine has its own SLURM." \
+        "Use that one, or move the file away."
     fi
   done
 }

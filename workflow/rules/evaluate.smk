@@ -17,6 +17,7 @@ rule generate:
     threads: settings.threads.generate
     resources:
         mem_mb=8000,
+        gpu=1,
     params:
         evaluation=lambda w: settings.generation_identity(w.suite),
     message:

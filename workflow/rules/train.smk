@@ -17,6 +17,7 @@ rule train:
     threads: settings.threads.train
     resources:
         mem_mb=8000,
+        gpu=1,
     params:
         identity=lambda w: settings.training_identity(settings.run(w.run)),
     message:

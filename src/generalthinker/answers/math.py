@@ -20,7 +20,8 @@ MAX_VALUES = 24
 _NAME = r"\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?"
 _ASSIGNED = re.compile(rf"\s*({_NAME})\s*(?:=|\\in(?![A-Za-z]))\s*(?P<value>[^=]+)", re.DOTALL)
 _INEQUALITY = re.compile(r"[<>]|\\(?:le|ge|leq|geq|lt|gt|neq?)(?![A-Za-z])")
-_WORD = re.compile(r"[^\W\d_]{3,}")
+_WORD = re.compile(r"[^\W\d_]{3,}|[A-Z]{2,}")
+_BARE_FUNCTION = re.compile(r"(?<![\\A-Za-z])(sin|cos|tan|cot|log|ln|pi)(?![A-Za-z])")
 _LETTERS_ONLY = re.compile(r"[^\W\d_]+(?:[\s'.,&-]+[^\W\d_]+)*")
 _BASED = re.compile(r"\d+_(?:\d|\{\d+\})")
 
@@ -59,6 +60,7 @@ def normalise(text: str) -> str:
     text = re.sub(r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}", text)
     text = re.sub(r"([_^])\s*\{\s*(\w)\s*\}", r"\1\2", text)
     text = re.sub(r"\\(?:leq|geq)(?![A-Za-z])", lambda m: m[0][:3], text)
+    text = re.sub(r"\\varnothing(?![A-Za-z])|\\\{\s*\\\}", r"\\emptyset", _BARE_FUNCTION.sub(r"\\\1", text))
     return re.sub(r"\\%|\s*\bpercent\b", "%", text)
 
 

@@ -14,7 +14,7 @@ _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![A-Za-z])\s?")
 
 def split_values(text: str) -> list[str] | None:
     r"""Return the values of "1, 2 and 3", `\{1, 2\}`, `2 \pm \sqrt{3}` or `(0,1) \cup (2,3)`; None for a single one."""
-    inner = _enclosed(text, r"\{", r"\}")
+    inner = _enclosed(text, "{", "}") if text.startswith("{") else _enclosed(text, r"\{", r"\}")
     values = [value for part in _split(text if inner is None else inner) for value in _signs(part)]
     values = [value for value in values if value]
     return values if inner is not None or len(values) > 1 else None
@@ -74,4 +74,6 @@ def _signs(text: str) -> list[str]:
     r"""Return both values of an expression with `\pm`."""
     if not _PLUS_MINUS.search(text):
         return [text]
-    return [_PLUS_MINUS.sub(lambda m, up=up: "+" if (m[1] == "pm") == up else "-", text) for up in (True, False)]
+    upper = {"pm": "+", "mp": "-"}
+    lower = {"pm": "-", "mp": "+"}
+    return [_PLUS_MINUS.sub(lambda match: upper[match[1]], text), _PLUS_MINUS.sub(lambda match: lower[match[1]], text)]

@@ -15,6 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from generalthinker.answers import grade, verifier
+from generalthinker.errors import StageError
 from generalthinker.files import read_parquet, write_parquet
 from generalthinker.records import Grade
 
@@ -27,7 +28,7 @@ SHOWN_IDS = 5
 Row = dict[str, Any]
 
 
-class GradingError(ValueError):
+class GradingError(StageError, ValueError):
     """Responses and questions do not belong together; the message says which, where, and how to mend it."""
 
 
@@ -82,7 +83,12 @@ def _questions(paths: list[Path]) -> dict[str, dict[str, Row]]:
         frame, metadata = read_parquet(path)
         if "benchmark" not in metadata:
             raise GradingError(f"{path}: does not say which benchmark it is; build it again (generalthinker benchmark)")
-        rows = frame[["id", "answer", "answer_type", "options"]].to_dict("records")
+        rows: list[Row] = [
+            {"id": id, "answer": answer, "answer_type": answer_type, "options": options}
+            for id, answer, answer_type, options in frame[["id", "answer", "answer_type", "options"]].itertuples(
+                index=False, name=None
+            )
+        ]
         known[metadata["benchmark"]] = {row["id"]: row for row in rows}
     return known
 

@@ -1,4 +1,4 @@
-"""Reading the configuration: YAML files merged in order, checked, and errors that name key, value and what is allowed."""
+"""Reading the configuration: YAML files merged in order and checked; errors name key, value and what is allowed."""
 
 import difflib
 import hashlib
@@ -11,10 +11,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from generalthinker.config.settings import Settings
+from generalthinker.errors import StageError
 from generalthinker.files import read_json, write_text
 
 
-class SettingsError(ValueError):
+class SettingsError(StageError, ValueError):
     """The configuration cannot be used; the message says where, what was found and what is allowed."""
 
 

@@ -10,6 +10,7 @@ from generalthinker.config.base import Count, Section
 from generalthinker.config.data import BenchmarkSettings, DataSettings, ModelSettings
 from generalthinker.config.reporting import FigureSettings, Reported, RunChoice, TableSettings
 from generalthinker.config.training import EvaluationSettings, MethodSettings, TrainingSettings
+from generalthinker.errors import StageError
 from generalthinker.records import RunSpec, slug
 
 # Settings of `training` that decide how a run is executed, not what comes out of it.
@@ -21,6 +22,10 @@ EXECUTION_ONLY = {
     "keep_checkpoints",
     "report_to",
 }
+
+
+class UnknownRunError(StageError, ValueError):
+    """A run's name that `RunSpec.name` never gives."""
 
 
 class Threads(Section):
@@ -48,8 +53,8 @@ class Settings(Section):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings
     threads: Threads = Threads()
-    tables: dict[str, TableSettings] = {}
-    figures: dict[str, FigureSettings] = {}
+    tables: dict[str, TableSettings] = Field(default_factory=dict)
+    figures: dict[str, FigureSettings] = Field(default_factory=dict)
     reported_values: Reported = None
 
     @model_validator(mode="after")
@@ -91,7 +96,9 @@ class Settings(Section):
         for place, sources in (("data.sources", self.data.sources), ("benchmarks", self.benchmarks)):
             for name, source in sources.items():
                 if source.adapter not in adapters:
-                    problems.append(f"{place}.{name}.adapter = {source.adapter!r}: no such adapter; allowed: {adapters}")
+                    problems.append(
+                        f"{place}.{name}.adapter = {source.adapter!r}: no such adapter; allowed: {adapters}"
+                    )
                 if source.dataset != "synthetic" and source.revision is None:
                     problems.append(f"{place}.{name}.revision: missing; pin {source.dataset} to a commit")
         return problems
@@ -172,7 +179,7 @@ class Settings(Section):
     def run(self, name: str) -> RunSpec:
         """Return the run whose folder is `name`; any β, τ and seed are accepted, also ones in no table.
 
-        Raises ValueError with the expected form if the name is not one that `RunSpec.name` gives.
+        Raises UnknownRunError with the expected form if the name is not one that `RunSpec.name` gives.
         """
         match = re.fullmatch(
             r"(?P<model>[^/]+)/(?P<method>.+?)(_strength-(?P<strength>[\d.e-]+))?(_clip-(?P<clip>[\d.e-]+))?"
@@ -181,7 +188,7 @@ class Settings(Section):
         )
         models, methods = self._by_slug(self.models), self._by_slug(self.methods)
         if not match or match["model"] not in models or match["method"] not in methods:
-            raise ValueError(
+            raise UnknownRunError(
                 f"run {name!r}: expected model/method[_strength-β][_clip-τ][_seed-n] with a model of {list(models)} "
                 f"and a method of {list(methods)}"
             )
@@ -193,12 +200,12 @@ class Settings(Section):
             clip_threshold=float(match["clip"]) if match["clip"] else None,
         )
         if problems := self._choice_problems(choice):
-            raise ValueError(f"run {name!r}: {'; '.join(problems)}")
+            raise UnknownRunError(f"run {name!r}: {'; '.join(problems)}")
         spec = self.runs(choice)[0]
         if match["seed"] and spec.seed is not None:
             spec = RunSpec(spec.model, spec.method, spec.modulation_strength, spec.clip_threshold, int(match["seed"]))
         if spec.name != name:
-            raise ValueError(f"run {name!r}: incomplete; its full name is {spec.name!r}")
+            raise UnknownRunError(f"run {name!r}: incomplete; its full name is {spec.name!r}")
         return spec
 
     def training_identity(self, run: RunSpec) -> dict[str, Any]:

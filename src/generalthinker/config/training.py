@@ -30,7 +30,7 @@ class LoraSettings(Section):
     rank: Count = 32
     alpha: Count = 64
     dropout: Fraction = 0.0
-    target_modules: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    target_modules: list[str] = Field(["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
 
 
 class TrainingSettings(Section):

@@ -66,7 +66,7 @@ def build_mixture(
         "train": [drawn[key] for key in sorted(kept_in, key=lambda key: _rank(data.seed, "order", key))],
         "validation": [drawn[key] for key in kept_out],
     }
-    record = {
+    record: dict[str, Any] = {
         "seed": data.seed,
         "max_prompt_tokens": data.max_prompt_tokens,
         "tokenizer_model": data.tokenizer_model,

@@ -26,8 +26,8 @@ def read_questions(path: str | Path) -> tuple[list[Question], dict[str, Any]]:
     frame, metadata = read_parquet(path)
     if missing := [column for column in COLUMNS if column not in frame]:
         raise DataError(f"{path}: not a question file: columns {missing} are missing, found {list(frame)}; rebuild it")
-    rows = frame[COLUMNS].to_dict("records")
-    return [Question(**{column: _plain(value) for column, value in row.items()}) for row in rows], metadata
+    rows = frame[COLUMNS].itertuples(index=False, name=None)
+    return [Question(*map(_plain, row)) for row in rows], metadata
 
 
 def digest(questions: Iterable[Question]) -> str:

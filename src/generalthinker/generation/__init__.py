@@ -23,7 +23,9 @@ def open_engine(settings: EvaluationSettings, model: Path, adapter: Path | None)
             return VllmEngine(settings, model, adapter)
         except EngineUnavailableError as error:
             if settings.engine == "vllm":
-                raise
+                raise EngineUnavailableError(
+                    f"{error}\nevaluation.engine = 'vllm' asks for vLLM by name; 'transformers' or 'auto' do without it"
+                ) from error
             logger.warning("vLLM does not start here, using transformers instead: %s", error)
     from generalthinker.generation.transformers_engine import TransformersEngine
 

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from generalthinker.errors import StageError
 
-class EngineUnavailableError(RuntimeError):
+
+class EngineUnavailableError(StageError, RuntimeError):
     """The engine that was asked for cannot run on this machine."""
 
 

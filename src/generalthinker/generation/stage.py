@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from generalthinker.config.settings import Settings
 from generalthinker.files import read_parquet, write_parquet
-from generalthinker.generation import Engine, open_engine
+from generalthinker.generation import Engine, Generated, open_engine
 from generalthinker.paths import Layout
 from generalthinker.prompts import question_prompt
 from generalthinker.provenance import commit, file_hash, hardware, identity_hash, versions
@@ -37,7 +37,7 @@ def generate_suite(
     }
     parts = out.with_name(f"{out.stem}.parts")
     frames: list[pd.DataFrame] = []
-    metadata: dict[str, Any] = {}
+    sessions: list[dict[str, Any]] = []
     engine: Engine | None = None
     for name in settings.suite_benchmarks(suite):
         questions_file = layout.benchmark(slug(name))
@@ -48,16 +48,15 @@ def generate_suite(
             if engine is None:
                 engine = open_session(settings.evaluation, model, adapter)
             _generate_benchmark(settings, engine, model, name, questions_file, part)
-        frame, part_metadata = read_parquet(part)
+        frame, session = read_parquet(part)
         frames.append(frame)
-        metadata.setdefault("sessions", {})[name] = part_metadata
-    sessions = metadata.pop("sessions")
+        sessions.append(session)
     write_parquet(
         out,
         pd.concat(frames, ignore_index=True),
-        {"run": run.name, "suite": suite, "generation": _common(list(sessions.values())), "settings": identity},
+        {"run": run.name, "suite": suite, "generation": _common(sessions), "settings": identity},
     )
-    shutil.rmtree(parts)
+    shutil.rmtree(parts, ignore_errors=True)  # a second job on the same suite may have been quicker
     return out
 
 
@@ -69,9 +68,23 @@ def _generate_benchmark(
         questions = questions.head(limit)
     tokenizer = AutoTokenizer.from_pretrained(model)
     logger.info("%s: %d questions on %s", name, len(questions), engine.description["engine"])
-    responses = engine.generate(
-        [question_prompt(tokenizer, text) for text in questions["question"]], settings.evaluation.max_new_tokens
+    prompts = [question_prompt(tokenizer, text) for text in questions["question"]]
+    lengths = [len(ids) for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]]
+    fits = [length < settings.evaluation.max_model_len for length in lengths]
+    if not all(fits):
+        logger.warning(
+            "%s: %d of %d prompts are longer than evaluation.max_model_len = %d tokens; they count as truncated",
+            name,
+            len(fits) - sum(fits),
+            len(fits),
+            settings.evaluation.max_model_len,
+        )
+    answered = iter(
+        engine.generate(
+            [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit], settings.evaluation.max_new_tokens
+        )
     )
+    responses = [next(answered) if fit else Generated("", 0, True) for fit in fits]
     frame = pd.DataFrame(
         {
             "benchmark": name,

@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -18,7 +19,7 @@ class TransformersEngine:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._batch_size = settings.batch_size
         self._tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
-        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, settings.dtype))
+        loaded: Any = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, settings.dtype))
         if adapter is not None:
             from peft import PeftModel
 
@@ -62,4 +63,4 @@ class TransformersEngine:
         length = next((position + 1 for position, token in enumerate(ids) if token in stops), None)
         kept = ids if length is None else ids[:length]
         text = self._tokenizer.decode(kept, skip_special_tokens=True)
-        return Generated(text, len(kept), length is None and len(kept) >= max_new_tokens)
+        return Generated(str(text), len(kept), length is None and len(kept) >= max_new_tokens)

@@ -23,7 +23,7 @@ from generalthinker.data import synthetic
 from generalthinker.files import replacing, write_json
 
 END, PAD, START = "<|im_end|>", "<|endoftext|>", "<|im_start|>"
-PRETRAINING_QUESTIONS = 30_000
+PRETRAINING_QUESTIONS = 16_000
 CONTEXT_TOKENS = 512
 EVALUATION_TOKENS = 80
 IGNORED = -100
@@ -36,7 +36,7 @@ CHAT_TEMPLATE = (
 Text = tuple[list[int], int]
 
 
-def train_tokenizer(texts: list[str], vocabulary_size: int) -> Qwen2Tokenizer:
+def train_tokenizer(rows: list[synthetic.Row], vocabulary_size: int) -> Qwen2Tokenizer:
     """Return a byte-level BPE tokenizer of exactly `vocabulary_size` tokens, with a Qwen-style chat template.
 
     Text is cut as Qwen2 cuts it, digits one by one; the two fixed instructions are one token each, because half of a
@@ -50,6 +50,12 @@ def train_tokenizer(texts: list[str], vocabulary_size: int) -> Qwen2Tokenizer:
         special_tokens=[PAD, START, END],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
+    )
+    # Boxes are shown apart from what stands in them: an option's letter keeps one token, inside a box and outside.
+    texts = (
+        part
+        for row in rows
+        for part in ("user\n", "assistant\n", row["question"], *row["solution"].split("{"), row["guess"].split("{")[0])
     )
     backend.train_from_iterator(texts, trainer)
     learned = json.loads(backend.to_str())["model"]
@@ -203,15 +209,7 @@ def build(
     torch.manual_seed(seed)
 
     pool = synthetic.rows(None, "pretrain", PRETRAINING_QUESTIONS, seed)
-    sample = pool[:4000]
-    tokenizer = train_tokenizer(
-        [
-            text
-            for row in sample
-            for text in ("user\n" + row["question"] + "\n", "assistant\n", row["solution"], row["guess"])
-        ],
-        vocabulary_size,
-    )
+    tokenizer = train_tokenizer(pool[:4000], vocabulary_size)
     lessons = [
         lesson(tokenizer, pool[place % len(pool)], rng, worked_share, answer_conditioned_share)
         for place in range(steps * batch_size)

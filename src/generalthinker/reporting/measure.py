@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from generalthinker.config.settings import Settings
+from generalthinker.errors import StageError
 from generalthinker.files import read_json, read_parquet
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
@@ -20,7 +21,7 @@ NO_BOX_REASONS = ("no_box", "unbalanced_box")
 SEPARATOR = "; "
 
 
-class IncompleteResultsError(ValueError):
+class IncompleteResultsError(StageError, ValueError):
     """A result file is missing or does not hold what it should; the message says which, and what to run."""
 
 

@@ -1,21 +1,32 @@
 """Stopping in good order: what SLURM sends before the time limit becomes a checkpoint and a clean exit."""
 
 import signal
+from typing import Any, Self
 
 from transformers import TrainerCallback
 
+from generalthinker.errors import StageError
 
-class InterruptedTrainingError(RuntimeError):
+
+class InterruptedTrainingError(StageError, RuntimeError):
     """A signal ended the training after a checkpoint; starting again continues from there."""
 
 
 class StopOnSignal(TrainerCallback):
-    """On SIGTERM or SIGUSR1, save a checkpoint after the current optimizer step and stop."""
+    """Within its `with`, SIGTERM or SIGUSR1 saves a checkpoint after the current optimizer step and stops."""
 
     def __init__(self) -> None:
         self.received: str | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, self._remember)
+            self._before[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _remember(self, number: int, frame) -> None:
         self.received = signal.Signals(number).name

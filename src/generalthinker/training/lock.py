@@ -13,11 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from generalthinker.errors import StageError
+
 HEARTBEAT_SECONDS = 15.0
 STALE_AFTER_SECONDS = 120.0
 
 
-class RunLockedError(RuntimeError):
+class RunLockedError(StageError, RuntimeError):
     """Another process is training this run."""
 
 
@@ -35,46 +37,62 @@ class RunLock:
             "slurm_job": os.environ.get("SLURM_JOB_ID"),
             "started": time.strftime("%Y-%m-%d %H:%M:%S"),
         }
+        self._text = json.dumps(self._owner)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            try:
-                descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            except FileExistsError:
-                self._clear_if_dead()
-                continue
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(self._owner, file)
-            self._thread.start()
-            return self
+        # Linked into place, so that a lock always tells its owner, even if this process dies right here.
+        claim = self._aside("claim")
+        claim.write_text(self._text)
+        try:
+            while True:
+                try:
+                    os.link(claim, self.path)
+                except FileExistsError:
+                    self._clear_if_dead()
+                    continue
+                self._thread.start()
+                return self
+        finally:
+            claim.unlink()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
         self._thread.join()
-        self.path.unlink(missing_ok=True)
+        if self._read() == self._text:
+            self.path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
-        while not self._stop.wait(HEARTBEAT_SECONDS):
+        while not self._stop.wait(HEARTBEAT_SECONDS) and self._read() == self._text:
             os.utime(self.path)
+
+    def _read(self) -> str | None:
+        try:
+            return self.path.read_text()
+        except FileNotFoundError:
+            return None
+
+    def _aside(self, purpose: str) -> Path:
+        return self.path.with_name(f".lock.{purpose}.{self._owner['host']}.{os.getpid()}")
 
     def _clear_if_dead(self) -> None:
         """Remove a dead owner's lock; raise RunLockedError if the owner lives."""
         try:
             age = time.time() - self.path.stat().st_mtime
-            owner = json.loads(self.path.read_text() or "{}")
+            text = self.path.read_text()
         except FileNotFoundError:
             return
+        try:
+            owner = json.loads(text)
         except ValueError:
             owner = {}
         same_host = owner.get("host") == self._owner["host"]
-        gone = same_host and not Path(f"/proc/{owner.get('pid')}").exists()
-        if gone or age > STALE_AFTER_SECONDS:
-            self.path.unlink(missing_ok=True)
+        if (same_host and not _exists(owner.get("pid"))) or age > STALE_AFTER_SECONDS:
+            self._remove(text)
             return
         raise RunLockedError(
             f"{self.path.parent} is being trained by process {owner.get('pid')} on {owner.get('host')}"
@@ -82,3 +100,25 @@ class RunLock:
             f"Wait for it, or cancel it (scancel {owner.get('slurm_job') or '<job>'}) and start again;"
             f" a lock without a sign of life for {STALE_AFTER_SECONDS:.0f} s is taken over by itself."
         )
+
+    def _remove(self, dead: str) -> None:
+        """Remove the lock that reads `dead`; one that another starter has put in its place meanwhile stays."""
+        taken = self._aside("dead")
+        try:
+            self.path.rename(taken)
+        except FileNotFoundError:
+            return
+        if taken.read_text() != dead:
+            os.link(taken, self.path)
+        taken.unlink()
+
+
+def _exists(pid: int | None) -> bool:
+    """Tell whether a process of this host lives; one that has ended but that nobody has asked about does not."""
+    try:
+        os.kill(int(pid or 0), 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's process, or no /proc here
+        return True

@@ -57,6 +57,7 @@ def grpo_arguments(settings: Settings, run: RunSpec, processes: int, output_dir:
         "max_steps": training.max_steps or -1,
         "per_device_train_batch_size": training.micro_batch_size,
         "gradient_accumulation_steps": split_batch(training, processes),
+        "steps_per_generation": split_batch(training, processes),  # one rollout per optimizer step
         "num_generations": training.group_size,
         "num_iterations": 1,
         "shuffle_dataset": True,
@@ -71,10 +72,19 @@ def grpo_arguments(settings: Settings, run: RunSpec, processes: int, output_dir:
         "max_grad_norm": training.max_grad_norm,
         "beta": training.kl_coef,
         "epsilon": training.clip_range,
+        "epsilon_high": None,
+        "delta": None,
         "loss_type": "grpo",
         "scale_rewards": "group",
         "importance_sampling_level": "token",
         "use_bias_correction_kl": False,
+        "sync_ref_model": False,
+        "off_policy_mask_threshold": None,
+        "top_entropy_quantile": 1.0,
+        "entropy_coef": 0.0,
+        "use_adaptive_entropy": False,
+        "multi_objective_aggregation": "sum_then_normalize",
+        "reward_weights": None,
         "mask_truncated_completions": training.mask_truncated,
         "max_completion_length": training.max_completion_tokens,
         "temperature": training.temperature,
@@ -82,6 +92,11 @@ def grpo_arguments(settings: Settings, run: RunSpec, processes: int, output_dir:
         "top_k": 0,
         "min_p": None,
         "repetition_penalty": 1.0,
+        "generation_kwargs": None,
+        "chat_template_kwargs": None,
+        "cache_implementation": None,
+        "pad_to_multiple_of": None,
+        "cast_lm_head_to_fp32": False,
         "disable_dropout": False,
         "remove_unused_columns": False,
         "bf16": training.precision == "bf16",
@@ -93,9 +108,12 @@ def grpo_arguments(settings: Settings, run: RunSpec, processes: int, output_dir:
         "logging_strategy": "steps",
         "logging_steps": 1,
         "logging_first_step": False,
+        "logging_nan_inf_filter": False,
         "save_strategy": "steps",
         "save_steps": training.save_every,
         "save_total_limit": training.keep_checkpoints,
+        "save_only_model": False,
+        "ignore_data_skip": False,
         "eval_strategy": "no",
         "report_to": training.report_to,
         "use_vllm": vllm,
@@ -120,7 +138,7 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
     checkpoints = folder / "checkpoints" / identity_hash(identity)
     checkpoints.mkdir(parents=True, exist_ok=True)
     arguments = grpo_arguments(settings, run, processes, str(checkpoints))
-    trainer = _trainer(settings, run, layout, model_folder, arguments)
+    trainer = build_trainer(settings, run, arguments)
 
     history = History(checkpoints, trainer.seconds)
     stop = StopOnSignal()
@@ -137,7 +155,8 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
     if main:
         history.trim(int(resume.name.rsplit("-", 1)[1]) if resume else 0)
         logger.info("%s: %s", run.name, f"resuming from {resume}" if resume else "starting")
-    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    with stop:
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     if stop.received:
         raise InterruptedTrainingError(
             f"{run.name}: {stop.received} at step {trainer.state.global_step}; a checkpoint is in {checkpoints}, "
@@ -171,9 +190,10 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
     shutil.rmtree(folder / "checkpoints")
 
 
-def _trainer(
-    settings: Settings, run: RunSpec, layout: Layout, model_folder: Path, arguments: dict[str, Any]
-) -> GeneralThinkerTrainer:
+def build_trainer(settings: Settings, run: RunSpec, arguments: dict[str, Any]) -> GeneralThinkerTrainer:
+    """Return the trainer of `run` on the settings' model and training questions, with a fresh adapter."""
+    layout = Layout(settings.results)
+    model_folder = Path(layout.model(slug(run.model)))
     questions, _ = read_parquet(layout.train)
     tokenizer = AutoTokenizer.from_pretrained(model_folder, padding_side="left")
     dtype = torch.bfloat16 if settings.training.precision == "bf16" else torch.float32
@@ -214,7 +234,7 @@ def training_rows(questions: list[dict[str, Any]]) -> Dataset:
 
 
 def _fingerprint(model_folder: Path) -> dict[str, str]:
-    """Return what tells this model's weights from others: hashes, or sizes where a pinned revision stands behind them."""
+    """Return what tells these weights from others: hashes, or sizes where a pinned revision stands behind them."""
     files = sorted(model_folder.glob("*.safetensors"))
     return {
         path.name: file_hash(path) if path.stat().st_size < HASHED_BELOW_BYTES else f"{path.stat().st_size} bytes"

@@ -18,6 +18,7 @@ from generalthinker.credit import modulate
 from generalthinker.prompts import answer_conditioned_prompt
 from generalthinker.records import RunSpec
 from generalthinker.rewards.likelihood import reasoning_prefix
+from generalthinker.training.finite import require_finite
 from generalthinker.training.scoring import left_pad, prefix_tokens, span_logps
 
 
@@ -70,6 +71,7 @@ class GeneralThinkerTrainer(GRPOTrainer):
             for ids, prefix in zip(completion_ids, prefixes, strict=True)
         ]
         values = self.reward(rollouts, self, floor=self.settings.reward_floor)
+        require_finite(torch.tensor(values), "reward", self._step_underway, texts)
         self.seconds["scoring"] += time.perf_counter() - started
         return values
 
@@ -106,7 +108,11 @@ class GeneralThinkerTrainer(GRPOTrainer):
             torch.cat([prompt_mask, prefix_mask.long()], dim=1),
             completion_ids.size(1),
         )
-        return logps - self._reference_logps(output)
+        signal = logps - self._reference_logps(output)
+        require_finite(
+            torch.where(prefix_mask, signal, 0.0), "signal s of equation 7", self._step_underway, conditioned
+        )
+        return signal
 
     @torch.no_grad()
     def _reference_logps(self, output: dict[str, Any]) -> Tensor:
@@ -119,6 +125,21 @@ class GeneralThinkerTrainer(GRPOTrainer):
         assert isinstance(model, PeftModel)
         with model.disable_adapter():
             return self._policy_logps(ids, mask, output["completion_ids"].size(1))
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Return TRL's loss of a micro-batch; raises NonFiniteError where it is NaN or infinite."""
+        loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if not loss.isfinite():
+            prompts = [
+                self._tokenizer.decode(ids[mask.bool()])
+                for ids, mask in zip(inputs["prompt_ids"], inputs["prompt_mask"], strict=True)
+            ]
+            require_finite(loss, "loss", self._step_underway, prompts)
+        return loss
+
+    @property
+    def _step_underway(self) -> int:
+        return self.state.global_step + 1
 
     def _log_modulation(self, modulation) -> None:
         """Add the two ratios to the step's metrics, weighted by prefix tokens over all processes."""

@@ -1,0 +1,101 @@
+"""Trainings in processes of their own that are stopped at a chosen place: what a scheduler does, made repeatable."""
+
+import multiprocessing
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+# The server imports everything once; each training is a fork of it that has trained nothing before.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["generalthinker.training.run", "trl", "peft", "tiny", "interruption"])
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Send `signal` when the training first comes by `place` at `step` or later."""
+
+    place: str
+    step: int
+    signal: int = signal.SIGKILL
+
+
+def start(settings: Path, run: str, stop: Stop | None = None):
+    """Start `run` of the frozen `settings` and return its process; its log is appended to `<settings>.log`."""
+    process = PROCESSES.Process(target=_train, args=(settings, run, stop))
+    process.start()
+    return process
+
+
+def train_to_the_end(settings: Path, run: str, stop: Stop | None = None) -> int:
+    """Train until the process ends and return its exit code."""
+    process = start(settings, run, stop)
+    process.join(120)
+    assert process.exitcode is not None, f"{run} still runs after two minutes"
+    return process.exitcode
+
+
+def _train(settings: Path, name: str, stop: Stop | None) -> None:
+    import logging
+
+    import torch
+
+    from generalthinker.config.load import load_frozen
+    from generalthinker.training.run import train
+
+    torch.set_num_threads(1)
+    with open(f"{settings}.log", "a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    logging.basicConfig(level=logging.INFO)
+    if stop:
+        _arm(stop)
+    loaded = load_frozen(settings)
+    train(loaded, loaded.run(name))
+
+
+def _arm(stop: Stop) -> None:
+    """Wrap the function that stands for `stop.place`."""
+    from generalthinker.training import history, run
+    from generalthinker.training.checkpoints import MarkComplete
+    from generalthinker.training.trainer import GeneralThinkerTrainer as Trainer
+
+    def strike() -> None:
+        os.kill(os.getpid(), stop.signal)
+
+    def before(owner, name: str, step_of) -> None:
+        inner = getattr(owner, name)
+
+        def wrapped(*args, **kwargs):
+            if step_of(*args) >= stop.step:
+                strike()
+            return inner(*args, **kwargs)
+
+        setattr(owner, name, wrapped)
+
+    def underway(trainer, *_) -> int:
+        return trainer.state.global_step + 1
+
+    def half_a_row(path: Path, row: dict) -> None:
+        if row["step"] >= stop.step:
+            with path.open("a") as file:
+                file.write(f'{{"step": {row["step"]}, "lo')
+            strike()
+        append(path, row)
+
+    append = history._append
+    match stop.place:
+        case "rollout":
+            before(Trainer, "_reward_rollouts", underway)
+        case "scoring":
+            before(Trainer, "_signal", underway)
+        case "update":
+            before(Trainer, "compute_loss", underway)
+        case "metrics":
+            history._append = half_a_row
+        case "checkpoint":
+            before(Trainer, "_save_rng_state", lambda trainer, *_: trainer.state.global_step)
+        case "mark":
+            before(MarkComplete, "on_save", lambda _, args, state, *rest: state.global_step)
+        case "record":
+            before(run, "write_json", lambda *_: stop.step)

@@ -1,0 +1,195 @@
+"""The trainer against stock TRL, bit for bit, and against the method's equations replayed in float64."""
+
+import dataclasses
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+import method_reference as reference
+import tiny
+from generalthinker.answers import grade
+from generalthinker.training.finite import NonFiniteError
+from generalthinker.training.run import build_trainer, grpo_arguments
+
+NAMES = ["Likelihood-RL", "AM only", "AM+TC", "AM+DP", "GeneralThinker"]
+BROKEN_STEP = 3
+
+
+def make(folder, model, method, **training):
+    settings = tiny.settings(folder, model, **training)
+    run = next(run for choice in [tiny.choice(method)] for run in settings.runs(choice))
+    return settings, run, build_trainer(settings, run, grpo_arguments(settings, run, 1, str(folder / "checkpoints")))
+
+
+def lora(trainer, kind="data"):
+    """Return layer → (A, B) of the adapter, or of its gradients."""
+    layers = {}
+    for name, parameter in trainer.model.named_parameters():
+        if "lora_" in name:
+            layer = name.removeprefix("base_model.model.").partition(".lora_")[0]
+            layers.setdefault(layer, {})["A" if "lora_A" in name else "B"] = getattr(parameter, kind).detach().clone()
+    return {layer: (parts["A"], parts["B"]) for layer, parts in layers.items()}
+
+
+def same(left, right):
+    return all(torch.equal(a, b) for layer in left for a, b in zip(left[layer], right[layer], strict=True))
+
+
+def move_adapter(trainer):
+    """Give B values: a fresh adapter's zero B would hide KL, the signal and the gradient of A."""
+    torch.manual_seed(11)
+    for name, parameter in trainer.model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.1)
+
+
+class BeforeUpdate(TrainerCallback):
+    """Keeps the gradients that the first optimizer step uses."""
+
+    def __init__(self, trainer):
+        self.trainer, self.gradients = trainer, None
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        self.gradients = self.gradients or lora(self.trainer, "grad")
+
+
+def record_rollouts(trainer):
+    """Return a list that fills with (rows, output) of every rollout."""
+    rollouts, generate = [], trainer._generate_and_score_completions
+
+    def recording(inputs):
+        output = generate(inputs)
+        rollouts.append((inputs, {key: value.clone() for key, value in output.items()}))
+        return output
+
+    trainer._generate_and_score_completions = recording
+    return rollouts
+
+
+def completions_of(output):
+    """Return each response's tokens: up to its end, or all of them where there is none."""
+    ids = output["completion_ids"].tolist()
+    return [row[: row.index(2) + 1] if 2 in row else row for row in ids]
+
+
+def test_without_modulation_training_equals_stock_trl_bit_for_bit(tmp_path, tiny_model):
+    training = {"max_steps": 5, "learning_rate": 1e-3}
+    settings, run, ours = make(tmp_path, tiny_model, "Binary-RL", **training)
+
+    def correct(prompts, completions, completion_ids, answer, answer_type, options, **_):
+        return [
+            float(ids[-1] == ours.processing_class.eos_token_id and grade(text[0]["content"], a, kind, given).correct)
+            for text, ids, a, kind, given in zip(completions, completion_ids, answer, answer_type, options, strict=True)
+        ]
+
+    ours.train()
+    stock = GRPOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32),
+        reward_funcs=correct,
+        args=GRPOConfig(**grpo_arguments(settings, run, 1, str(tmp_path / "stock"))),
+        train_dataset=ours.train_dataset,
+        processing_class=AutoTokenizer.from_pretrained(tiny_model, padding_side="left"),
+        peft_config=ours.model.peft_config["default"],
+    )
+    stock.train()
+    ours_log, stock_log = (
+        [
+            {key: row[key] for key in ("loss", "grad_norm", "kl", "entropy", "reward", "num_tokens")}
+            for row in trainer.state.log_history
+            if "loss" in row
+        ]
+        for trainer in (ours, stock)
+    )
+    assert len(ours_log) == 5
+    assert ours_log == stock_log
+    assert any(row["grad_norm"] > 0 and row["reward"] > 0 for row in ours_log), "something was learned"
+    assert same(lora(ours), lora(stock))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_step_equals_its_replay_in_float64(tmp_path, tiny_model, tokenizer, name):
+    _, run, trainer = make(tmp_path, tiny_model, name, max_steps=1, max_grad_norm=1e9, kl_coef=0.05)
+    move_adapter(trainer)
+    weights, rollouts, before = lora(trainer), record_rollouts(trainer), BeforeUpdate(trainer)
+    trainer.add_callback(before)
+    trainer.train()
+
+    [(rows, output)] = rollouts
+    parameters = {k: tuple(part.double().requires_grad_() for part in ab) for k, ab in weights.items()}
+    policy = reference.Policy(AutoModelForCausalLM.from_pretrained(tiny_model), parameters, scale=8 / 4)
+    method = reference.Method(run.modulation_strength, run.clip_threshold, trainer.method.direction_preserving, 0.05)
+    completions = completions_of(output)
+    loss, rewards, advantages = reference.step(policy, tokenizer, rows, completions, 4, method)
+    loss.backward()
+
+    assert -30.0 in rewards
+    assert len(set(rewards)) > 4, "usable and unusable responses are in it"
+    log = trainer.state.log_history[0]
+    assert log["loss"] == pytest.approx(loss.item(), rel=1e-5, abs=1e-5)
+    assert log["reward"] == pytest.approx(sum(rewards) / len(rewards), rel=1e-5)
+    for row, wanted in zip(output["advantages"], advantages, strict=True):
+        got = row[: len(wanted)] if row.dim() else row.expand(len(wanted))
+        torch.testing.assert_close(got.double(), wanted, rtol=1e-4, atol=1e-4)
+    for layer, parts in before.gradients.items():
+        for got, parameter in zip(parts, parameters[layer], strict=True):
+            assert (got.double() - parameter.grad).norm() <= 1e-4 * parameter.grad.norm(), layer
+            assert parameter.grad.norm() > 0
+
+
+@pytest.mark.parametrize("name", ["Likelihood-RL", "AM+DP", "GeneralThinker"])
+def test_equal_rewards_move_the_policy_by_kl_alone(tmp_path, tiny_model, name):
+    moved = {}
+    for kl_coef in (0.0, 0.5):
+        _, _, trainer = make(tmp_path, tiny_model, name, max_steps=2, learning_rate=1e-3, kl_coef=kl_coef)
+        trainer.reward = lambda rollouts, scorer, floor: [-1.0] * len(rollouts)
+        move_adapter(trainer)
+        before = lora(trainer)
+        trainer.train()
+        moved[kl_coef] = not same(before, lora(trainer))
+    assert moved == {0.0: False, 0.5: True}
+
+
+def test_additive_modulation_moves_the_policy_even_with_equal_rewards(tmp_path, tiny_model):
+    _, _, trainer = make(tmp_path, tiny_model, "AM only", max_steps=2, learning_rate=1e-3, kl_coef=0.0)
+    trainer.reward = lambda rollouts, scorer, floor: [-1.0] * len(rollouts)
+    before = lora(trainer)
+    trainer.train()
+    assert not same(before, lora(trainer)), "equation 10 adds β m whatever the response's advantage"
+
+
+@pytest.mark.parametrize(("what", "value"), [("reward", float("nan")), ("signal", float("inf")), ("loss", None)])
+def test_numbers_that_are_not_finite_stop_before_the_optimizer_step(tmp_path, tiny_model, what, value):
+    _, _, trainer = make(tmp_path, tiny_model, "GeneralThinker", max_steps=4, learning_rate=1e-3)
+    score = trainer.reward
+    logps = trainer._reference_logps
+    states = []
+
+    def broken_reward(rollouts, scorer, floor):
+        states.append(lora(trainer))
+        values = score(rollouts, scorer, floor=floor)
+        return [value, *values[1:]] if what == "reward" and len(states) == BROKEN_STEP else values
+
+    def broken_reference(output):
+        found = logps(output)
+        return found + value if what == "signal" and len(states) == BROKEN_STEP else found
+
+    trainer.reward, trainer._reference_logps = broken_reward, broken_reference
+    if what == "loss":
+        inner = trainer._compute_loss
+        trainer._compute_loss = lambda model, inputs: (
+            inner(model, inputs) * (torch.nan if len(states) == BROKEN_STEP else 1)
+        )
+    with pytest.raises(
+        NonFiniteError, match=rf"step {BROKEN_STEP}: {what}[^\n]* is not finite(.|\n)*<\|im_start\|>user"
+    ):
+        trainer.train()
+    assert same(states[-1], lora(trainer)), "no weight has changed"
+    assert not same(states[0], states[-1]), "the steps before did change them"
+
+
+def test_reference_methods_are_those_of_the_settings(tmp_path, tiny_model):
+    settings = tiny.settings(tmp_path, tiny_model)
+    found = {name: dataclasses.astuple(next(iter(settings.runs(tiny.choice(name)))))[2:4] for name in NAMES}
+    assert found == dict(zip(NAMES, [(None, None), (0.1, None), (0.1, 2.0), (0.1, None), (0.1, 2.0)], strict=True))
