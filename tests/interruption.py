@@ -44,7 +44,7 @@ def _train(settings: Path, name: str, stop: Stop | None) -> None:
     from generalthinker.training.run import train
 
     torch.set_num_threads(1)
-    with open(f"{settings}.log", "a") as log:
+    with Path(f"{settings}.log").open("a") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     logging.basicConfig(level=logging.INFO)

@@ -40,6 +40,8 @@ def credit(
     if len(s) < 2 or min(s) == max(s):
         m = [0.0] * len(s)
     else:
+        # Counted from the first value: where values are alike but large, their differences are exact.
+        s = [value - s[0] for value in s]
         centre = mean(s)
         deviation = math.sqrt(mean([(value - centre) ** 2 for value in s]))
         m = [(value - centre) / (deviation + 1e-6) for value in s]
@@ -123,7 +125,7 @@ def span_tokens(tokenizer, context: str, span: str) -> tuple[list[int], int]:
 
 
 class Policy:
-    """A causal language model in float64 with LoRA written out as W + scale · B A; one sequence, no padding, no cache."""
+    """A language model in float64, LoRA written out as W + scale · B A; one sequence, no padding, no cache."""
 
     def __init__(self, model, lora: dict[str, tuple[torch.Tensor, torch.Tensor]] | None = None, scale: float = 0.0):
         self.model = model.double().eval()

@@ -19,8 +19,8 @@ VARIANTS = {
 }
 BOUNDS = ["max_abs", "tanh", "zero_sum"]
 FLOAT = {torch.float32: 2e-5, torch.float64: 1e-10}
-# Log-probability differences as models give them, and the awkward ones: tiny spreads, large outliers, equal values.
-differences = st.floats(-30, 30, width=32) | st.sampled_from([0.0, 1e-7, -1e-7, 5.0, 5.000001])
+# As models give them, and the awkward ones: tiny spreads, outliers, equal values. All are float32's own numbers.
+differences = st.floats(-30, 30, width=32) | st.sampled_from([0.0, 2.0**-23, -(2.0**-23), 5.0, 5.0 + 2.0**-20])
 # All tokens nearly alike but far from 0: where a careless mean loses the little there is.
 narrow = st.builds(
     lambda base, steps, unit: [base + step * unit for step in steps],
@@ -158,7 +158,7 @@ def test_clip_and_sign_flip_ratios_equal_the_reference(batch, clip, direction_pr
 def test_a_small_example_by_hand():
     advantages, signal, mask = Batch([2.0, -1.0], [[1.0, 2.0, 3.0], [0.0, 0.0, 0.0, 4.0]], [1, 1]).tensors()
     done = modulate(advantages, signal, mask, strength=0.1, clip_threshold=1.0, direction_preserving=True)
-    # First row: m = (−1.22, 0, 1.22), clipped to ±1. Second: m = (−0.58 ×3, 1.73), last clipped to 1, so w = (−⅓ ×3, 1).
+    # First row: m = (−1.22, 0, 1.22), clipped to ±1. Second: m = (−0.58 ×3, 1.73), 1.73 clipped, so w = (−⅓ ×3, 1).
     torch.testing.assert_close(done.advantages[0, :3], torch.tensor([1.8, 2.0, 2.2], dtype=torch.float64))
     third = -1 - 0.1 / 3
     torch.testing.assert_close(done.advantages[1, :4], torch.tensor([third] * 3 + [-0.9], dtype=torch.float64))

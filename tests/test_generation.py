@@ -1,5 +1,6 @@
 """Both engines give the same greedy text, nothing is generated twice, and a missing engine is said so."""
 
+import pandas as pd
 import pytest
 
 import tiny
@@ -36,7 +37,7 @@ def suite(tmp_path, tiny_model):
     """The demo's settings with two questions per benchmark in place."""
     settings = tiny.settings(tmp_path, tiny_model)
     layout = Layout(settings.results)
-    questions = tiny.frame(16)
+    questions = pd.DataFrame(tiny.questions(16)).assign(source="Synthetic")
     for place, name in enumerate(settings.suite_benchmarks("toys")):
         write_parquet(layout.benchmark(slug(name)), questions[2 * place : 2 * place + 2], {"benchmark": name})
     return settings

@@ -1,11 +1,13 @@
 """One training per run folder: who holds the lock, who is told, and when it passes on."""
 
+import hashlib
 import json
 import os
 import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -56,7 +58,7 @@ def test_a_dead_owners_lock_is_taken_over(tmp_path):
 
 def test_an_owner_that_ended_without_being_waited_for_is_dead(tmp_path):
     zombie = subprocess.Popen(["true"])
-    while "Z" not in open(f"/proc/{zombie.pid}/stat").read().rpartition(")")[2]:
+    while "Z" not in Path(f"/proc/{zombie.pid}/stat").read_text().rpartition(")")[2]:
         time.sleep(0.01)
     write_lock(tmp_path, pid=zombie.pid)
     with RunLock(tmp_path):
@@ -103,25 +105,36 @@ def test_an_owner_that_lost_its_lock_leaves_the_new_owners_alone(tmp_path):
 
 
 def test_of_many_that_find_a_dead_lock_exactly_one_gets_it(tmp_path):
-    for _ in range(20):
+    contenders = 6
+    for _ in range(40):
         write_lock(tmp_path, pid=ended_process())
-        start, done, won = threading.Barrier(4), threading.Barrier(4), []
+        start, end, outcomes = threading.Barrier(contenders), threading.Barrier(contenders), []
 
-        def compete(start=start, done=done, won=won):
-            contender = RunLock(tmp_path)
-            contender._aside = lambda purpose, own=contender._aside: own(f"{purpose}.{threading.get_ident()}")
-            start.wait()
+        def compete(start=start, end=end, outcomes=outcomes):
+            start.wait(10)
             try:
-                with contender:
-                    won.append(contender)
-                    done.wait()
+                with RunLock(tmp_path):
+                    outcomes.append("won")
+                    end.wait(10)
             except RunLockedError:
-                done.wait()
+                outcomes.append("refused")
+                end.wait(10)
+            except OSError as error:
+                outcomes.append(repr(error))
 
-        threads = [threading.Thread(target=compete) for _ in range(4)]
+        threads = [threading.Thread(target=compete) for _ in range(contenders)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(won) == 1
+        assert sorted(outcomes) == ["refused"] * (contenders - 1) + ["won"]
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_take_over_that_was_cut_off_does_not_block_the_run_for_good(tmp_path, monkeypatch):
+    monkeypatch.setattr(locking, "STALE_AFTER_SECONDS", 0.2)
+    text = write_lock(tmp_path, pid=ended_process())
+    (tmp_path / f".lock.after.{hashlib.sha256(text.encode()).hexdigest()[:16]}").touch()
+    with RunLock(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -60,8 +60,10 @@ def test_the_true_answer_is_scored_after_prompt_and_prefix(completion, answer, p
         rollout(r"\boxed{7}"),
         rollout("\n \\boxed{7}"),
     ],
-    ids=["truncated", "no box", "nothing", "empty box", "blank box", "open", "one brace short", "last box open"]
-    + ["empty prefix", "blank prefix"],
+    ids=[
+        *("truncated", "no box", "nothing", "empty box", "blank box", "open box", "a brace short", "last box open"),
+        *("empty prefix", "blank prefix"),
+    ],
 )
 def test_an_unusable_response_gets_the_floor_and_is_not_scored(unusable):
     values, pairs = score(unusable)

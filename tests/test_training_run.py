@@ -2,16 +2,14 @@
 
 import dataclasses
 import random
-import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
-import tiny
-from interruption import Stop, start, train_to_the_end
 from trl import GRPOConfig
 
+import tiny
 from generalthinker.config.load import freeze, load_frozen
 from generalthinker.config.training import TrainingSettings
 from generalthinker.files import read_json, read_parquet
@@ -19,9 +17,10 @@ from generalthinker.paths import Layout
 from generalthinker.training import run as running
 from generalthinker.training.history import METRICS
 from generalthinker.training.launcher import split_batch
+from interruption import Stop, start, train_to_the_end
 
 STEPS = 8
-RANDOM_KILLS = 3
+RANDOM_KILLS = 20
 PLACES = [
     Stop("rollout", 1),
     Stop("metrics", 2),
@@ -60,17 +59,20 @@ class Experiment:
         found = Path(self.layout.run(self.run.name)).glob("checkpoints/*/checkpoint-*")
         return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
+    def steps(self) -> int:
+        """Return how many steps the unfinished run has logged."""
+        rows = Path(self.layout.run(self.run.name)).glob("checkpoints/*/metrics.jsonl")
+        return sum(path.read_text().count("\n") for path in rows)
+
     def train(self, stop=None) -> int:
         return train_to_the_end(self.settings, self.run.name, stop)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, tiny_model):
-    """A finished run, how long it took, and nothing left but its outputs."""
+    """A finished run that nothing disturbed."""
     experiment = Experiment(tmp_path_factory.mktemp("uninterrupted"), tiny_model)
-    started = time.monotonic()
     assert experiment.train() == 0, experiment.log
-    experiment.seconds = time.monotonic() - started
     return experiment
 
 
@@ -98,14 +100,17 @@ def test_history_and_timing_have_one_row_per_step(uninterrupted):
     parts = timing["rollout_seconds"] + timing["scoring_seconds"] + timing["update_seconds"]
     assert parts.tolist() == pytest.approx(timing["seconds"].tolist())
     assert (timing[["rollout_seconds", "scoring_seconds", "update_seconds", "tokens_per_second"]] > 0).all().all()
-    assert (history["kl"].iloc[-1] > 0) and (history["entropy"] > 0).all()
+    assert history["kl"].iloc[-1] > 0
+    assert (history["entropy"] > 0).all()
 
 
 def test_the_record_states_the_grpo_settings_that_were_used(uninterrupted, monkeypatch, tmp_path):
     settings = load_frozen(uninterrupted.settings)
     used = []
     monkeypatch.setattr(running, "GRPOConfig", lambda **given: used.append(GRPOConfig(**given)) or used[-1])
-    running.build_trainer(settings, uninterrupted.run, running.grpo_arguments(settings, uninterrupted.run, 1, str(tmp_path)))
+    running.build_trainer(
+        settings, uninterrupted.run, running.grpo_arguments(settings, uninterrupted.run, 1, str(tmp_path))
+    )
     for key, value in uninterrupted.record["grpo"].items():
         found = getattr(used[0], key)
         found = getattr(found, "value", found)  # TRL turns some names into enumerations
@@ -142,11 +147,15 @@ def test_a_run_killed_in_every_phase_ends_as_if_it_had_not_been(experiment, unin
 
 def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(experiment, uninterrupted):
     moments = random.Random(7)
-    for _ in range(RANDOM_KILLS):
+    timing, _ = read_parquet(uninterrupted.layout.timing(uninterrupted.run.name))
+    for step in sorted(moments.choices(range(STEPS - 1), k=RANDOM_KILLS)):
         process = start(experiment.settings, experiment.run.name)
-        process.join(moments.uniform(0.1, 0.9) * uninterrupted.seconds)
+        while process.is_alive() and experiment.steps() < step:
+            time.sleep(0.01)
+        process.join(moments.uniform(0, 1) * timing["seconds"].mean())
         process.kill()
         process.join()
+        assert process.exitcode == -signal.SIGKILL, experiment.log
     assert experiment.train() == 0, experiment.log
     assert experiment.results == uninterrupted.results
 

@@ -26,7 +26,7 @@ def write_model(folder: Path, seed: int = 1) -> None:
         heads=4,
         key_value_heads=2,
         intermediate_size=96,
-        steps=120,
+        steps=240,
         batch_size=16,
         learning_rate=4e-3,
         vocabulary_size=400,
@@ -50,7 +50,7 @@ def settings(folder: Path, model: Path, **training):
         "batch_size": 16,
         "group_size": 4,
         "micro_batch_size": 8,
-        "max_completion_tokens": 32,
+        "max_completion_tokens": 48,
         "save_every": 1,
         "lora": {"rank": 4, "alpha": 8},
     }

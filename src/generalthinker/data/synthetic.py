@@ -4,6 +4,7 @@ A task's universe is what `draw` yields for the indices 0 … `draws` - 1, so it
 decided by a hash of its text, so no two splits can share a question.
 """
 
+import functools
 import hashlib
 import itertools
 import random
@@ -25,7 +26,6 @@ KINDS = {
 }
 NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal", "Ida", "Jim"]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-RANKS = ["oldest", "second oldest", "second youngest", "youngest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +82,9 @@ def _difference(rng: random.Random) -> Draft:
 
 
 def _sequence(rng: random.Random) -> Draft:
-    start, step, shown = rng.randint(10, 99), rng.randint(2, 9), rng.randint(3, 5)
-    sign = rng.choice((1, -1))
-    if start + sign * step * shown < 0:
-        sign = 1
-    *terms, answer = (start + sign * step * place for place in range(shown + 1))
-    high, low = (terms[1], terms[0])[::sign]
-    steps = f"{high}-{low}={step}. {terms[-1]}{'+' if sign > 0 else '-'}{step}={answer}."
+    start, step, shown, sign = rng.randint(40, 129), rng.randint(1, 6), rng.randint(3, 6), rng.choice("+-")
+    *terms, answer = (start + int(f"{sign}{step}") * place for place in range(shown + 1))
+    steps = f"{terms[0]}{sign}{step}={terms[1]}. {terms[-1]}{sign}{step}={answer}."
     return Draft(f"Which number follows {','.join(map(str, terms))}?", str(answer), _near(rng, answer), steps)
 
 
@@ -103,48 +99,61 @@ def _reverse(rng: random.Random) -> Draft:
     return Draft(f"Write {''.join(digits)} backwards.", answer, wrong, f"From the end: {','.join(backwards)}.")
 
 
+def _walk(options: list[str], answer: str, seen: Callable[[str], str] = str) -> str:
+    """Return the check of one option after the other; `seen` is what is noted of each."""
+    return " ".join(
+        f"{letter} {seen(option)} {'yes' if option == answer else 'no'}."
+        for letter, option in zip(LETTERS, options, strict=True)
+    )
+
+
 def _largest(rng: random.Random) -> Draft:
-    numbers = [str(number) for number in rng.sample(range(10, 100), 4)]
-    answer = max(numbers, key=int)
+    numbers = [str(number) for number in rng.sample(range(10), 4)]
+    answer = max(numbers)
 
     def steps(options: list[str]) -> str:
-        labelled = [letter + option for letter, option in zip(LETTERS, options, strict=True)]
-        best, parts = labelled[0], []
-        for other in labelled[1:]:
-            larger = max(best, other, key=lambda label: int(label[1:]))
-            parts.append(f"{best}{'>' if larger == best else '<'}{other}.")
-            best = larger
+        best, *others = (letter + option for letter, option in zip(LETTERS, options, strict=True))
+        parts = []
+        for other in others:
+            parts.append(f"{best}{'>' if best[1] > other[1] else '<'}{other}.")
+            best = max(best, other, key=lambda label: label[1])
         return " ".join(parts)
 
     return _choice(rng, "Which number is the largest?", answer, [n for n in numbers if n != answer], steps)
 
 
-def _odd_one_out(rng: random.Random) -> Draft:
-    common, odd = rng.sample(sorted(KINDS), 2)
-    kind_of = {word: kind for kind, words in KINDS.items() for word in words}
-
-    def steps(options: list[str]) -> str:
-        return f"{', '.join(f'{name} {kind_of[word]}' for name, word in zip(LETTERS, options, strict=True))}."
-
-    return _choice(rng, "Which one is of another kind?", rng.choice(KINDS[odd]), rng.sample(KINDS[common], 3), steps)
+def _category(rng: random.Random) -> Draft:
+    kind = rng.choice(sorted(KINDS))
+    kind_of = {word: name for name, words in KINDS.items() for word in words}
+    answer, others = rng.choice(KINDS[kind]), rng.sample([word for word in kind_of if kind_of[word] != kind], 3)
+    steps = functools.partial(_walk, answer=answer, seen=kind_of.__getitem__)
+    return _choice(rng, f"Which one is a kind of {kind}?", answer, others, steps)
 
 
 def _order(rng: random.Random) -> Draft:
-    people, rank = rng.sample(NAMES, 4), rng.randrange(4)
+    people = rng.sample(NAMES, 4)
     facts = [f"{older} is older than {younger}." for older, younger in itertools.pairwise(people)]
     rng.shuffle(facts)
-    stem = f"{' '.join(facts)} Who is the {RANKS[rank]}?"
-    steps = f"From old to young: {', '.join(people)}. The {RANKS[rank]} is {people[rank]}."
-    return _choice(rng, stem, people[rank], [name for name in people if name != people[rank]], lambda _: steps)
+    rank, ordered = rng.choice((("oldest", people[::-1]), ("youngest", people)))
+    met = ordered[ordered.index(facts[0].split()[0]) :]
+    stem, answer = f"{' '.join(facts)} Who is the {rank}?", ordered[-1]
+
+    def steps(options: list[str]) -> str:
+        return f"From {', '.join(met)}. {_walk(options, answer)}"
+
+    return _choice(rng, stem, answer, ordered[:-1], steps)
 
 
 def _calendar(rng: random.Random) -> Draft:
     today, later = rng.randrange(7), rng.randint(2, 6)
     passed = [DAYS[(today + day) % 7] for day in range(1, later + 1)]
     others = rng.sample([day for day in DAYS if day != passed[-1]], 3)
-    steps = f"Count:{','.join(f' {day}{number}' for number, day in enumerate(passed, 1))}."
-    stem = f"Today is {DAYS[today]}. Which day is it in {later} days?"
-    return _choice(rng, stem, passed[-1], others, lambda _: steps)
+    count = f"{', '.join(f'{day}{number}' for number, day in enumerate(passed, 1))}."
+
+    def steps(options: list[str]) -> str:
+        return f"Count: {count} {_walk(options, passed[-1])}"
+
+    return _choice(rng, f"Today is {DAYS[today]}. Which day is it in {later} days?", passed[-1], others, steps)
 
 
 TASKS: dict[str, Task] = {
@@ -155,7 +164,7 @@ TASKS: dict[str, Task] = {
         Task("sequence", "arithmetic", "math", _sequence),
         Task("reverse", "arithmetic", "math", _reverse),
         Task("largest", "general", "mcq", _largest),
-        Task("odd-one-out", "general", "mcq", _odd_one_out),
+        Task("category", "general", "mcq", _category),
         Task("order", "general", "mcq", _order),
         Task("calendar", "general", "mcq", _calendar),
     )

@@ -4,8 +4,6 @@ from torch import Tensor
 
 from generalthinker.errors import StageError
 
-from generalthinker.errors import StageError
-
 SHOWN_PROMPTS = 8
 SHOWN_CHARACTERS = 200
 
@@ -15,7 +13,7 @@ class NonFiniteError(StageError, RuntimeError):
 
 
 def require_finite(values: Tensor, what: str, step: int, prompts: list[str]) -> None:
-    """Raise NonFiniteError unless all `values` are finite: (B, …) with one prompt a row, or a scalar with all of them."""
+    """Raise NonFiniteError unless all `values` are finite: (B, …), one prompt a row, or a scalar with all of them."""
     finite = values.isfinite()
     if finite.all():
         return

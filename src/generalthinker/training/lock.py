@@ -4,11 +4,14 @@ A Snakemake killed hard leaves its SLURM jobs running and submits them again at 
 heartbeat works where file locking does not (network file systems) and tells who holds it.
 """
 
+import contextlib
+import hashlib
 import json
 import os
 import socket
 import threading
 import time
+import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,6 +39,7 @@ class RunLock:
             "pid": os.getpid(),
             "slurm_job": os.environ.get("SLURM_JOB_ID"),
             "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "token": uuid.uuid4().hex,
         }
         self._text = json.dumps(self._owner)
         self._stop = threading.Event()
@@ -44,19 +48,18 @@ class RunLock:
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Linked into place, so that a lock always tells its owner, even if this process dies right here.
-        claim = self._aside("claim")
+        claim = self.path.with_name(f".lock.{self._owner['token']}")
         claim.write_text(self._text)
         try:
-            while True:
+            while self._read() != self._text:
                 try:
                     os.link(claim, self.path)
                 except FileExistsError:
-                    self._clear_if_dead()
-                    continue
-                self._thread.start()
-                return self
+                    self._take_over_if_dead(claim)
         finally:
-            claim.unlink()
+            claim.unlink(missing_ok=True)
+        self._thread.start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -76,11 +79,8 @@ class RunLock:
         except FileNotFoundError:
             return None
 
-    def _aside(self, purpose: str) -> Path:
-        return self.path.with_name(f".lock.{purpose}.{self._owner['host']}.{os.getpid()}")
-
-    def _clear_if_dead(self) -> None:
-        """Remove a dead owner's lock; raise RunLockedError if the owner lives."""
+    def _take_over_if_dead(self, claim: Path) -> None:
+        """Put `claim` in a dead owner's place; raise RunLockedError if the owner lives."""
         try:
             age = time.time() - self.path.stat().st_mtime
             text = self.path.read_text()
@@ -92,7 +92,7 @@ class RunLock:
             owner = {}
         same_host = owner.get("host") == self._owner["host"]
         if (same_host and not _exists(owner.get("pid"))) or age > STALE_AFTER_SECONDS:
-            self._remove(text)
+            self._replace(text, claim)
             return
         raise RunLockedError(
             f"{self.path.parent} is being trained by process {owner.get('pid')} on {owner.get('host')}"
@@ -101,16 +101,22 @@ class RunLock:
             f" a lock without a sign of life for {STALE_AFTER_SECONDS:.0f} s is taken over by itself."
         )
 
-    def _remove(self, dead: str) -> None:
-        """Remove the lock that reads `dead`; one that another starter has put in its place meanwhile stays."""
-        taken = self._aside("dead")
+    def _replace(self, dead: str, claim: Path) -> None:
+        """Replace the lock that reads `dead` by `claim`, unless another starter is doing just that."""
+        turn = self.path.with_name(f".lock.after.{hashlib.sha256(dead.encode()).hexdigest()[:16]}")
         try:
-            self.path.rename(taken)
-        except FileNotFoundError:
+            turn.touch(exist_ok=False)
+        except FileExistsError:
+            time.sleep(0.05)
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - turn.stat().st_mtime > STALE_AFTER_SECONDS:
+                    turn.unlink()
             return
-        if taken.read_text() != dead:
-            os.link(taken, self.path)
-        taken.unlink()
+        # Who looked at the dead lock before it was replaced may get a turn afterwards: look again.
+        if self._read() == dead:
+            claim.rename(self.path)
+            os.utime(self.path)
+        turn.unlink(missing_ok=True)
 
 
 def _exists(pid: int | None) -> bool:

@@ -1,0 +1,144 @@
+"""The embedded default's questions: disjoint splits, right solutions, wrong guesses, and a clear error when short."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from generalthinker.data import synthetic
+from generalthinker.data.synthetic import LETTERS, SPLITS, TASKS, rows, split_of
+
+TASK_NAMES = sorted(TASKS)
+
+
+def boxed(text: str) -> str:
+    assert text.count("\\boxed{") == 1
+    assert text.endswith("}")
+    return text.partition("\\boxed{")[2][:-1]
+
+
+@pytest.fixture(scope="module", params=TASK_NAMES)
+def sample(request) -> list[dict]:
+    return rows(request.param, "test", 120, seed=3)
+
+
+def test_two_groups_of_four_tasks_each():
+    groups = [task.group for task in TASKS.values()]
+    assert groups.count("arithmetic") == groups.count("general") == 4
+    assert {task.answer_type for task in TASKS.values() if task.group == "general"} == {"mcq"}
+
+
+def test_solution_ends_in_the_answer_and_the_guess_in_a_wrong_one(sample):
+    for row in sample:
+        assert boxed(row["solution"]) == row["answer"]
+        assert boxed(row["guess"]) != row["answer"]
+        assert "\n" not in row["guess"]
+        reasoning = row["solution"].partition("\\boxed{")[0]
+        assert len(reasoning) > len(row["guess"].partition("\\boxed{")[0]) > 0
+
+
+def test_options_are_paragraphs_and_the_answer_is_one_of_them(sample):
+    for row in sample:
+        if row["answer_type"] == "math":
+            assert row["options"] is None
+            assert row["answer_letter"] is None
+            assert row["answer"].isdecimal()
+            continue
+        stem, *paragraphs = row["question"].split("\n\n")
+        assert stem
+        assert len(set(row["options"])) == 4
+        labelled = [f"{letter}. {text}" for letter, text in zip(LETTERS, row["options"], strict=True)]
+        assert paragraphs == labelled
+        assert row["answer"] == labelled[LETTERS.index(row["answer_letter"])]
+        assert boxed(row["guess"]) in labelled
+
+
+def answer_of(row: dict) -> str:
+    """Answer a question independently of how it was made, from its text alone."""
+    stem, *_ = row["question"].split("\n\n")
+    match row["domain"]:
+        case "sum" | "difference":
+            return str(eval(stem.removeprefix("What is ").removesuffix("?")))
+        case "sequence":
+            terms = [int(term) for term in stem.removeprefix("Which number follows ").removesuffix("?").split(",")]
+            assert len({later - earlier for earlier, later in itertools.pairwise(terms)}) == 1
+            return str(2 * terms[-1] - terms[-2])
+        case "reverse":
+            return stem.removeprefix("Write ").removesuffix(" backwards.")[::-1]
+        case "largest":
+            return max(row["options"], key=int)
+        case "category":
+            kind = stem.removeprefix("Which one is a kind of ").removesuffix("?")
+            (answer,) = set(row["options"]) & set(synthetic.KINDS[kind])
+            return answer
+        case "order":
+            *facts, question = stem.removesuffix("?").split(". ")
+            older, younger = zip(*(fact.split(" is older than ") for fact in facts), strict=True)
+            (oldest,), (youngest,) = set(older) - set(younger), set(younger) - set(older)
+            return oldest if question.endswith("oldest") else youngest
+        case "calendar":
+            words = stem.replace(".", "").split()
+            return synthetic.DAYS[(synthetic.DAYS.index(words[2]) + int(words[-2])) % 7]
+    raise AssertionError(row["domain"])
+
+
+def test_answers_are_right(sample):
+    for row in sample:
+        assert row["answer"].split(". ")[-1] == answer_of(row)
+
+
+@pytest.mark.parametrize("task", TASK_NAMES)
+def test_splits_share_no_question(task):
+    texts = {split: {row["question"] for row in rows(task, split, 130, seed=1)} for split in SPLITS}
+    assert all(len(questions) == 130 for questions in texts.values())
+    assert len(set.union(*texts.values())) == 130 * len(SPLITS)
+    assert all(split_of(question) == split for split, questions in texts.items() for question in questions)
+
+
+@pytest.mark.parametrize("task", TASK_NAMES)
+def test_every_task_is_large_enough_for_the_demo(task):
+    assert len(rows(task, "pretrain", 2000, seed=0)) == 2000
+    assert len(rows(task, "train", 400, seed=0)) == 400
+    assert len(rows(task, "test", 300, seed=0)) == 300
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    subset=st.sampled_from([None, *TASK_NAMES]),
+    split=st.sampled_from(sorted(SPLITS)),
+    count=st.integers(0, 60),
+    seed=st.integers(0, 2**32),
+)
+def test_rows_are_deterministic_and_distinct(subset, split, count, seed):
+    found = rows(subset, split, count, seed)
+    assert found == rows(subset, split, count, seed)
+    assert len(found) == count
+    assert len({row["question"] for row in found}) == len({row["id"] for row in found}) == count
+    shares = [sum(row["domain"] == task for row in found) for task in ([subset] if subset else TASKS)]
+    assert max(shares) - min(shares) <= 1
+
+
+def test_a_question_is_the_same_whatever_the_seed():
+    by_id = {row["id"]: row for row in rows("reverse", "validation", 400, seed=1)}
+    again = [row for row in rows("reverse", "validation", 400, seed=2) if row["id"] in by_id]
+    assert again
+    for row in again:
+        assert {**row, "guess": None} == {**by_id[row["id"]], "guess": None}
+
+
+def test_seeds_choose_different_questions():
+    assert rows("sum", "train", 50, seed=1) != rows("sum", "train", 50, seed=2)
+
+
+def test_asking_for_too_many_names_the_task_and_both_numbers():
+    exist = len(list(synthetic._distinct(TASKS["largest"], "validation", 0)))
+    with pytest.raises(ValueError, match=rf"'largest': 5000 questions of split 'validation' .* {exist} exist"):
+        rows("largest", "validation", 5000, seed=0)
+
+
+def test_unknown_names_are_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="'cooking'; expected one of sum, difference"):
+        rows("cooking", "test", 1, seed=0)
+    with pytest.raises(ValueError, match="'dev'; expected one of pretrain, train, validation, test"):
+        rows("sum", "dev", 1, seed=0)
