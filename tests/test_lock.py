@@ -132,7 +132,7 @@ def test_of_many_that_find_a_dead_lock_exactly_one_gets_it(tmp_path):
 
 
 def test_a_take_over_that_was_cut_off_does_not_block_the_run_for_good(tmp_path, monkeypatch):
-    monkeypatch.setattr(locking, "STALE_AFTER_SECONDS", 0.2)
+    monkeypatch.setattr(locking, "TURN_SECONDS", 0.2)
     text = write_lock(tmp_path, pid=ended_process())
     (tmp_path / f".lock.after.{hashlib.sha256(text.encode()).hexdigest()[:16]}").touch()
     with RunLock(tmp_path):

@@ -138,6 +138,24 @@ def test_one_step_equals_its_replay_in_float64(tmp_path, tiny_model, tokenizer, 
             assert parameter.grad.norm() > 0
 
 
+def test_a_response_without_an_end_is_truncated_even_with_a_closed_box(tmp_path, tiny_model, tokenizer):
+    _, _, trainer = make(tmp_path, tiny_model, "GeneralThinker")
+    [row] = trainer.train_dataset.select([0]).to_list()
+    ended = tokenizer("so \\boxed{7}<|im_end|>")["input_ids"]
+    seen = []
+    trainer.reward = lambda rollouts, scorer, floor: seen.extend(rollouts) or [floor, floor]
+    values = trainer._reward_rollouts(
+        [row["prompt"]] * 2,
+        [[{"role": "assistant", "content": "so \\boxed{7}"}]] * 2,
+        [ended, ended[:-1]],
+        **{name: [row[name]] * 2 for name in ("answer", "answer_type", "options")},
+    )
+    assert values == [-30.0, -30.0]
+    assert [rollout.truncated for rollout in seen] == [False, True]
+    assert {rollout.prompt for rollout in seen} == {reference.chat(row["question"], reference.INSTRUCTION)}
+    assert trainer._prefix_lengths == [reference.tokens_within(tokenizer, ended, len("so ")), 0]
+
+
 @pytest.mark.parametrize("name", ["Likelihood-RL", "AM+DP", "GeneralThinker"])
 def test_equal_rewards_move_the_policy_by_kl_alone(tmp_path, tiny_model, name):
     moved = {}

@@ -89,7 +89,6 @@ def modulate(
 
 def normalise(signal: Tensor, mask: Tensor) -> Tensor:
     """Return m (B, T), equations 8 and 9: s centred and scaled within each prefix, 0 outside it and where s is flat."""
-    signal = torch.where(mask, signal, 0.0)
     centred = torch.where(mask, signal - _mean(signal, mask), 0.0)
     # Once more: in float32 the mean of values far from 0 is off by more than a narrow signal's deviation.
     centred = torch.where(mask, centred - _mean(centred, mask), 0.0)

@@ -20,6 +20,7 @@ from generalthinker.errors import StageError
 
 HEARTBEAT_SECONDS = 15.0
 STALE_AFTER_SECONDS = 120.0
+TURN_SECONDS = 5.0  # taking over needs milliseconds; who has not finished by now was killed at it
 
 
 class RunLockedError(StageError, RuntimeError):
@@ -109,7 +110,7 @@ class RunLock:
         except FileExistsError:
             time.sleep(0.05)
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - turn.stat().st_mtime > STALE_AFTER_SECONDS:
+                if time.time() - turn.stat().st_mtime > TURN_SECONDS:
                     turn.unlink()
             return
         # Who looked at the dead lock before it was replaced may get a turn afterwards: look again.

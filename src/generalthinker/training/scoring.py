@@ -1,5 +1,6 @@
 """Teacher-forced scoring under a policy: text spans for rewards, reasoning tokens for credit. No gradients."""
 
+import bisect
 from collections.abc import Callable
 
 import torch
@@ -45,14 +46,7 @@ def prefix_tokens(tokenizer, completion_ids: list[int], prefix: str) -> int:
     """Return |r|: how many leading tokens of the completion lie wholly within its first `len(prefix)` characters."""
 
     def characters(count: int) -> int:
-        # An unfinished multi-byte character decodes to a replacement mark; it is not there yet.
-        return len(tokenizer.decode(completion_ids[:count], skip_special_tokens=True).rstrip("\ufffd"))
+        # An unfinished multi-byte character decodes to one replacement mark, so this never falls as tokens are added.
+        return len(tokenizer.decode(completion_ids[:count], skip_special_tokens=True))
 
-    low, high = 0, len(completion_ids)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if characters(middle) <= len(prefix):
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    return bisect.bisect_right(range(1, len(completion_ids) + 1), len(prefix), key=characters)
