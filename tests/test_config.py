@@ -13,6 +13,7 @@ from generalthinker import rewards
 from generalthinker.config import SettingsError, load, load_frozen, parse_settings
 from generalthinker.config.load import freeze, schema
 from generalthinker.config.training import TrainingSettings
+from generalthinker.data import synthetic
 from generalthinker.records import RunSpec, slug
 
 ROOT = Path(__file__).parent.parent
@@ -196,6 +197,10 @@ def test_only_what_changes_a_result_changes_its_identity(paper):
     content = copy.deepcopy(PAPER)
     content["training"]["bound"] = "tanh"
     assert parse_settings(content).training_identity(binary) == paper.training_identity(binary)
+
+
+def test_the_demo_asks_for_tasks_that_exist():
+    assert {benchmark["subset"] for benchmark in DEMO["benchmarks"].values()} == set(synthetic.TASKS)
 
 
 def test_more_seeds_are_one_line(paper):
