@@ -34,7 +34,8 @@ def check(settings: SettingsFile = PAPER) -> None:
     loaded = _read(settings)
     print(
         f"{loaded.name}: {len(loaded.models)} models, {len(loaded.methods)} methods, "
-        f"{len(loaded.benchmarks)} benchmarks, {len(loaded.tables)} tables, {len(loaded.figures)} figures; results go to {loaded.results}"
+        f"{len(loaded.benchmarks)} benchmarks, {len(loaded.tables)} tables, {len(loaded.figures)} figures; "
+        f"results go to {loaded.results}"
     )
 
 

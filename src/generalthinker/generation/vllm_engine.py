@@ -59,7 +59,8 @@ class VllmEngine:
 
         # Tokenised here, so that no engine adds special tokens of its own to the chat template's.
         tokenizer = self._llm.get_tokenizer()
-        tokenised: Any = [{"prompt_token_ids": ids} for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]]
+        encoded = tokenizer(prompts, add_special_tokens=False)["input_ids"]
+        tokenised: Any = [{"prompt_token_ids": ids} for ids in encoded]
         outputs = self._llm.generate(
             tokenised,
             SamplingParams(temperature=0.0, max_tokens=max_new_tokens, skip_special_tokens=True),

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +218,7 @@ def build_trainer(settings: Settings, run: RunSpec, arguments: dict[str, Any]) -
     )
 
 
-def training_rows(questions: list[dict[str, Any]]) -> Dataset:
+def training_rows(questions: Iterable[Mapping[Any, Any]]) -> Dataset:
     """Return questions as TRL's prompt-only rows, with the columns that rewards and credit read."""
     return Dataset.from_list(
         [

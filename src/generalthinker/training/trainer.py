@@ -25,6 +25,10 @@ from generalthinker.training.scoring import left_pad, prefix_tokens, span_logps
 class GeneralThinkerTrainer(GRPOTrainer):
     """GRPO whose advantages may be modulated token by token; each dataset row is a `records.Question` plus prompt."""
 
+    # TRL admits image processors and no model at all; here they are always a tokenizer and a PEFT model.
+    processing_class: Any
+    model: Any
+
     def __init__(self, *, run: RunSpec, method: MethodSettings, settings: TrainingSettings, **trl: Any) -> None:
         if method.reward is None:
             raise ValueError(f"method {run.method!r} has no reward: there is nothing to train")
@@ -50,7 +54,7 @@ class GeneralThinkerTrainer(GRPOTrainer):
         self.seconds["rollout"] += time.perf_counter() - started
         return generated
 
-    def _reward_rollouts(self, prompts, completions, completion_ids, **columns) -> list[float]:
+    def _reward_rollouts(self, prompts, completions, completion_ids, **columns) -> list[float | None]:
         """TRL's reward hook: lists in, lists out; leaves the prefix lengths for the credit hook."""
         started = time.perf_counter()
         texts = self.processing_class.apply_chat_template(prompts, tokenize=False, add_generation_prompt=True)
@@ -73,7 +77,7 @@ class GeneralThinkerTrainer(GRPOTrainer):
         values = self.reward(rollouts, self, floor=self.settings.reward_floor)
         require_finite(torch.tensor(values), "reward", self._step_underway, texts)
         self.seconds["scoring"] += time.perf_counter() - started
-        return values
+        return [*values]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
@@ -100,7 +104,7 @@ class GeneralThinkerTrainer(GRPOTrainer):
     def _signal(self, inputs: list[dict[str, Any]], output: dict[str, Any], prefix_mask: Tensor) -> Tensor:
         """Return s (B, T), equation 7: log π_θ(r | x̃) − log π_ref(r | x); values outside the prefix mean nothing."""
         conditioned = [answer_conditioned_prompt(self._tokenizer, row["question"], row["answer"]) for row in inputs]
-        encoded = self._tokenizer(conditioned, add_special_tokens=False)["input_ids"]
+        encoded = self.processing_class(conditioned, add_special_tokens=False)["input_ids"]
         prompt_ids, prompt_mask = left_pad(encoded, self._tokenizer.pad_token_id, prefix_mask.device)
         completion_ids = output["completion_ids"]
         logps = self._policy_logps(
