@@ -21,10 +21,10 @@ def write_model(folder: Path, seed: int = 1) -> None:
     """Write a Qwen2 that has read just enough to end most of its answers and to box many."""
     build(
         folder,
-        hidden_size=48,
+        hidden_size=64,
         layers=2,
-        heads=4,
-        key_value_heads=2,
+        heads=2,
+        key_value_heads=1,
         intermediate_size=96,
         steps=240,
         batch_size=16,

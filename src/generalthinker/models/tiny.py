@@ -68,7 +68,7 @@ def train_tokenizer(rows: list[synthetic.Row], vocabulary_size: int) -> Qwen2Tok
     learned = json.loads(backend.to_str())["model"]
     tokenizer = Qwen2Tokenizer(
         vocab=learned["vocab"],
-        merges=[tuple(pair) for pair in learned["merges"]],
+        merges=[tuple(pair) for pair in learned["merges"]],  # type: ignore[misc]
         eos_token=END,
         pad_token=PAD,
         chat_template=CHAT_TEMPLATE,
@@ -195,7 +195,7 @@ def accuracy(model: Qwen2ForCausalLM, tokenizer, rows: list[synthetic.Row], *, s
     encoded = tokenizer(
         [prompts.question_prompt(tokenizer, row["question"]) for row in rows], return_tensors="pt", padding=True
     )
-    written = model.generate(
+    written = model.generate(  # type: ignore[misc]
         input_ids=encoded["input_ids"],
         attention_mask=encoded["attention_mask"],
         max_new_tokens=EVALUATION_TOKENS,
