@@ -23,7 +23,7 @@ demo: $(READY)
 	@echo "Report   results/demo/report.html"
 
 test: $(READY)
-	$(BIN)/pytest -n $(CORES) --dist loadgroup
+	$(BIN)/pytest -n $(CORES) --dist loadfile
 
 .PHONY: venv
 venv: $(READY)

@@ -15,7 +15,7 @@ from generalthinker.files import read_json, read_parquet
 ROOT = Path(__file__).parent.parent
 TARGETS = ("table1.csv", "table3.csv", "table7.csv")
 RUN = "small/GeneralThinker_strength-0.1_clip-2.0_seed-1"
-pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.xdist_group("pipeline")]
+pytestmark = [pytest.mark.slow, pytest.mark.vllm]
 
 
 @pytest.fixture(scope="module")

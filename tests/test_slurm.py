@@ -25,7 +25,7 @@ DEMO_TARGET = "results/demo/table2.csv"
 DEMO_ROWS = 5
 
 # One xdist worker for all of them: the machine has one cluster.
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 # `train` fails the first time; the two `generate` jobs wait for each other, so they pass only when they run together.
 TOY = """
@@ -161,8 +161,8 @@ def test_failed_job_is_submitted_again_with_more_time_and_memory(toy: Run):
     assert len(toy.sbatch_id("train")) == 2
     attempts = [line.split() for line in (toy.folder / "attempts.txt").read_text().splitlines()]
     assert attempts == [
-        ["gres:gpu:a100:4", "4", "12:00:00", "125G"],
-        ["gres:gpu:a100:4", "4", "1-00:00:00", "250G"],
+        ["gres:gpu:a100:4", "16", "12:00:00", "125G"],
+        ["gres:gpu:a100:4", "16", "1-00:00:00", "250G"],
     ]
 
 

@@ -47,7 +47,7 @@ def status(settings: Settings) -> str:
     progress = {run: run_progress(settings, run) for run in trained}
     graded = {pair: evaluation_state(settings, *pair) for pair in all_evaluations(settings)}
     out = StringIO()
-    console = Console(file=out, width=max(80, shutil.get_terminal_size((140, 24)).columns), highlight=False)
+    console = Console(file=out, width=max(120, shutil.get_terminal_size((140, 24)).columns), highlight=False)
     console.print(f"{settings.name} in {settings.results}")
     console.print(_runs(progress))
     console.print(_evaluations(graded))
