@@ -4,11 +4,13 @@ import pandas as pd
 import pytest
 
 import tiny
+from generalthinker.config.load import load
 from generalthinker.config.training import EvaluationSettings
 from generalthinker.files import read_parquet, write_parquet
 from generalthinker.generation import EngineUnavailableError, open_engine
 from generalthinker.generation.base import Generated
 from generalthinker.generation.stage import generate_suite
+from generalthinker.models.tiny import CONTEXT_TOKENS
 from generalthinker.paths import Layout
 from generalthinker.prompts import question_prompt
 from generalthinker.records import RunSpec, slug
@@ -88,6 +90,12 @@ def test_a_prompt_that_does_not_fit_is_kept_as_truncated(suite, caplog):
     assert frame["truncated"].any()
     assert not frame["truncated"].all()
     assert "longer than evaluation.max_model_len = 40" in caplog.text
+
+
+def test_the_tiny_models_take_prompts_as_long_as_the_trial_allows():
+    trial = load([tiny.DEMO, tiny.DEMO.parent / "trial.yaml"])
+    assert trial.evaluation.engine == "vllm"
+    assert trial.evaluation.max_model_len <= CONTEXT_TOKENS
 
 
 def test_truncation_is_what_the_token_limit_cut(tiny_model, tokenizer):

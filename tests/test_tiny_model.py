@@ -72,7 +72,7 @@ def test_the_folder_is_complete_and_replaces_an_older_one(built, tmp_path):
 def test_the_model_is_a_float32_qwen2_that_ends_at_the_turn(built, tokenizer):
     model = AutoModelForCausalLM.from_pretrained(built)
     assert model.config.model_type == "qwen2"
-    assert model.config.max_position_embeddings == 512
+    assert model.config.max_position_embeddings == 4096
     assert model.dtype == torch.float32
     generation = GenerationConfig.from_pretrained(built)
     assert tokenizer.convert_ids_to_tokens([generation.eos_token_id, generation.pad_token_id]) == [
