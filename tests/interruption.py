@@ -91,6 +91,8 @@ def _arm(stop: Stop) -> None:
             before(Trainer, "_signal", underway)
         case "update":
             before(Trainer, "compute_loss", underway)
+        case "validation":
+            before(Trainer, "_correct_answers", lambda trainer, *_: trainer.state.global_step)
         case "metrics":
             history._append = half_a_row
         case "checkpoint":

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from generalthinker.training.checkpoints import MARK, MarkComplete, newest_good
+from generalthinker.training.checkpoints import MARK, DamagedCheckpointError, MarkComplete, newest_good, require_good
 
 
 def write_checkpoint(folder, step, marked=True):
@@ -49,7 +49,7 @@ def break_the_mark(checkpoint):
     (checkpoint / MARK).write_text('{"weights": "ab')
 
 
-@pytest.mark.parametrize(
+DAMAGES = pytest.mark.parametrize(
     ("damage", "report"),
     [
         (lose_a_file, "deeper/state is missing"),
@@ -59,6 +59,9 @@ def break_the_mark(checkpoint):
         (break_the_mark, "its complete.json cannot be read"),
     ],
 )
+
+
+@DAMAGES
 def test_a_damaged_newest_is_reported_removed_and_the_one_before_is_used(tmp_path, caplog, damage, report):
     good, bad = write_checkpoint(tmp_path, 1), write_checkpoint(tmp_path, 2)
     damage(bad)
@@ -66,6 +69,16 @@ def test_a_damaged_newest_is_reported_removed_and_the_one_before_is_used(tmp_pat
         assert newest_good(tmp_path) == good
     assert f"{bad} is not used: {report}" in caplog.text
     assert not bad.exists(), "training writes this step again"
+
+
+@DAMAGES
+def test_a_damaged_best_is_never_taken(tmp_path, damage, report):
+    best = write_checkpoint(tmp_path, 2)
+    assert require_good(best) == best
+    damage(best)
+    with pytest.raises(DamagedCheckpointError, match=f"{best}, the best on .*{report}.*validate_every"):
+        require_good(best)
+    assert best.exists()
 
 
 def test_several_bad_ones_in_a_row_are_passed_over(tmp_path):

@@ -14,6 +14,7 @@ from generalthinker.paths import Layout
 from generalthinker.records import slug
 
 DEMO = Path(__file__).parent.parent / "config/demo.yaml"
+VALIDATION_QUESTIONS = 24
 COLUMNS = ["id", "question", "answer", "answer_type", "options", "answer_letter", "domain"]
 
 
@@ -52,6 +53,7 @@ def settings(folder: Path, model: Path, **training):
         "micro_batch_size": 8,
         "max_completion_tokens": 48,
         "save_every": 1,
+        "validate_every": None,
         "lora": {"rank": 4, "alpha": 8},
     }
     results = folder / "results"
@@ -59,6 +61,7 @@ def settings(folder: Path, model: Path, **training):
     loaded = load([DEMO, override])
     layout = Layout(str(results))
     write_parquet(layout.train, pd.DataFrame(questions(32)).assign(source="Synthetic"))
+    write_parquet(layout.validation, pd.DataFrame(questions(VALIDATION_QUESTIONS, seed=4)).assign(source="Synthetic"))
     target = Path(layout.model(slug("small")))
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -101,13 +101,14 @@ def train(
     _offline()
     import torch
 
-    from generalthinker.training.launcher import launch, split_batch, visible_gpus
+    from generalthinker.training.launcher import launch, require_rollout_engine, split_batch, visible_gpus
 
     torch.set_num_threads(threads)
     wanted = processes or max(1, visible_gpus())
     split_batch(loaded.training, wanted)
+    require_rollout_engine(loaded.training)
     if wanted > 1 and "LOCAL_RANK" not in os.environ:
-        raise typer.Exit(launch(settings, run, wanted, threads))
+        launch(settings, run, wanted, threads)
 
     from generalthinker.training.run import train as train_run
 

@@ -2,6 +2,7 @@
 rule train:
     input:
         questions=layout.train,
+        validation=[layout.validation] if settings.training.validate_every else [],
         model=lambda w: layout.model(slug(settings.run(w.run).model)),
     output:
         adapter=directory(layout.adapter("{run}")),

@@ -214,6 +214,8 @@ class Settings(Section):
         method = self.methods[run.method]
         if not method.direction_preserving:
             del training["bound"]
+        if not self.training.validate_every:
+            del training["validation_decoding"]
         return {
             "model": self.model_identity(run.model),
             "method": method.model_dump(),

@@ -58,6 +58,14 @@ class TrainingSettings(Section):
     vllm_memory_share: Fraction = Field(0.3, description="share of a GPU's memory that the rollout engine may take")
     save_every: Count = Field(300, description="optimizer steps between checkpoints")
     keep_checkpoints: Annotated[int, Field(ge=2)] = Field(2, description="newest kept; two, so a bad one is survivable")
+    validate_every: Count | None = Field(
+        300,
+        description="optimizer steps between validations, one more after the last; the adapter that answers most "
+        "validation questions is kept, the earliest of equals. None: no validation, the last adapter is kept",
+    )
+    validation_decoding: Literal["greedy", "sampled"] = Field(
+        "greedy", description="how validation answers: greedily, or one sample at `temperature`"
+    )
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
     modulation_strength: Strength = 0.1
     clip_threshold: Threshold = 2.0

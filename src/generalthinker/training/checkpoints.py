@@ -8,9 +8,11 @@ import logging
 import shutil
 from pathlib import Path
 
+from accelerate import PartialState
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from generalthinker.errors import StageError
 from generalthinker.files import read_json, write_json
 from generalthinker.provenance import file_hash
 
@@ -18,11 +20,16 @@ MARK = "complete.json"
 logger = logging.getLogger(__name__)
 
 
+class DamagedCheckpointError(StageError, RuntimeError):
+    """The checkpoint that is needed is not what was written."""
+
+
 class MarkComplete(TrainerCallback):
     """Write the SHA-256 of a checkpoint's files into it, last of all."""
 
     def on_save(self, args, state, control, **kwargs):
-        """Mark the checkpoint that was just written."""
+        """Mark the checkpoint that was just written, once every process has written its part."""
+        PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
             files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARK)
@@ -39,6 +46,17 @@ def newest_good(folder: Path) -> Path | None:
         else:
             return candidate
     return None
+
+
+def require_good(checkpoint: Path) -> Path:
+    """Return `checkpoint`; raises DamagedCheckpointError if it is not complete and unchanged."""
+    if problem := _problem(checkpoint):
+        raise DamagedCheckpointError(
+            f"{checkpoint}, the best on the validation questions, cannot be used: {problem}. "
+            f"Delete {checkpoint.parent} to train this run again, or set training.validate_every to null to keep the "
+            "last adapter"
+        )
+    return checkpoint
 
 
 def _problem(checkpoint: Path) -> str | None:

@@ -53,6 +53,8 @@ class History(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         """Write the row of the step that was just logged."""
+        if state.is_world_process_zero and logs and "eval_accuracy" in logs:
+            logger.info("step %d: validation accuracy %.2f %%", state.global_step, 100 * logs["eval_accuracy"])
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
         step = {"step": state.global_step}

@@ -3,6 +3,7 @@
 import signal
 from typing import Any, Self
 
+from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
 from generalthinker.errors import StageError
@@ -32,7 +33,8 @@ class StopOnSignal(TrainerCallback):
         self.received = signal.Signals(number).name
 
     def on_step_end(self, args, state, control, **kwargs):
-        """Ask the trainer to save and stop if a signal came."""
+        """Ask the trainer to save and stop if a signal came, to whichever process."""
+        self.received = next(filter(None, gather_object([self.received])), None)
         if self.received:
             control.should_save = True
             control.should_training_stop = True

@@ -1,6 +1,7 @@
 """One training run: settings and data in, adapter, history and run record out; killed and started again, it goes on."""
 
 import logging
+import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping
@@ -9,8 +10,10 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, set_peft_model_state_dict
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, ProgressCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig
 
 from generalthinker.config.settings import Settings
@@ -19,12 +22,13 @@ from generalthinker.paths import Layout
 from generalthinker.prompts import question_messages
 from generalthinker.provenance import commit, file_hash, hardware, identity_hash, versions
 from generalthinker.records import RunSpec, slug
-from generalthinker.training.checkpoints import MarkComplete, newest_good
+from generalthinker.training.checkpoints import MarkComplete, newest_good, require_good
 from generalthinker.training.history import History
 from generalthinker.training.interrupt import InterruptedTrainingError, StopOnSignal
 from generalthinker.training.launcher import split_batch
 from generalthinker.training.lock import RunLock
 from generalthinker.training.trainer import GeneralThinkerTrainer
+from generalthinker.training.validation import SaveWhatIsValidated
 
 logger = logging.getLogger(__name__)
 HASHED_BELOW_BYTES = 256 * 2**20
@@ -37,7 +41,7 @@ def train(settings: Settings, run: RunSpec, processes: int = 1) -> None:
     process trains this run, InterruptedTrainingError after a checkpoint on SIGTERM or SIGUSR1.
     """
     layout = Layout(settings.results)
-    main = _process_index() == 0
+    main = os.environ.get("RANK", "0") == "0"
     folder = Path(layout.run(run.name))
     if not main:
         _train(settings, run, layout, folder, processes, main)
@@ -112,10 +116,15 @@ def grpo_arguments(settings: Settings, run: RunSpec, processes: int, output_dir:
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
         "save_steps": training.save_every,
-        "save_total_limit": training.keep_checkpoints,
+        "save_total_limit": training.keep_checkpoints + bool(training.validate_every),  # and the best
         "save_only_model": False,
         "ignore_data_skip": False,
-        "eval_strategy": "no",
+        "eval_strategy": "steps" if training.validate_every else "no",
+        "eval_steps": training.validate_every,
+        "num_generations_eval": 1,
+        "metric_for_best_model": "accuracy" if training.validate_every else None,
+        "greater_is_better": True if training.validate_every else None,
+        "load_best_model_at_end": False,  # loaded here, from a checkpoint that is known to be whole
         "report_to": training.report_to,
         "use_vllm": vllm,
     }
@@ -136,6 +145,8 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
         "train": file_hash(layout.train),
         "weights": _fingerprint(model_folder),
     }
+    if settings.training.validate_every:
+        identity["validation"] = file_hash(layout.validation)
     checkpoints = folder / "checkpoints" / identity_hash(identity)
     checkpoints.mkdir(parents=True, exist_ok=True)
     arguments = grpo_arguments(settings, run, processes, str(checkpoints))
@@ -146,7 +157,7 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
     # The history's own line per step says more in a log file than a progress bar.
     for kind in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(kind)
-    for callback in (history, MarkComplete(), stop):
+    for callback in (history, SaveWhatIsValidated(), MarkComplete(), stop):
         trainer.add_callback(callback)
     resume = newest_good(checkpoints) if main else None
     if processes > 1:
@@ -166,6 +177,13 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
     if not main:
         return
 
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    kept: int | None = trainer.state.global_step
+    if settings.training.validate_every:
+        kept = trainer.state.best_global_step
+        best = require_good(checkpoints / f"{PREFIX_CHECKPOINT_DIR}-{kept}")
+        set_peft_model_state_dict(model, load_file(best / "adapter_model.safetensors"))
+
     metrics, timing = history.frames()
     write_parquet(layout.history(run.name), metrics, {"run": run.name})
     write_parquet(layout.timing(run.name), timing, {"run": run.name})
@@ -180,6 +198,12 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
             "hardware": hardware(),
             "commit": commit(),
             "steps": trainer.state.global_step,
+            "validation": [
+                {"step": row["step"], "accuracy": row["eval_accuracy"]}
+                for row in trainer.state.log_history
+                if "eval_accuracy" in row
+            ],
+            "kept_step": kept,
             "seconds_since_start": round(time.time() - started, 1),
             "training_seconds": round(float(timing["seconds"].sum()), 1),
             "resumed_from_step": int(resume.name.rsplit("-", 1)[1]) if resume else None,
@@ -187,7 +211,7 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
     )
     # The adapter comes last: where it is, everything else is too.
     with replacing(layout.adapter(run.name)) as temporary:
-        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(temporary)
+        model.save_pretrained(temporary)
     shutil.rmtree(folder / "checkpoints")
 
 
@@ -195,7 +219,6 @@ def build_trainer(settings: Settings, run: RunSpec, arguments: dict[str, Any]) -
     """Return the trainer of `run` on the settings' model and training questions, with a fresh adapter."""
     layout = Layout(settings.results)
     model_folder = Path(layout.model(slug(run.model)))
-    questions, _ = read_parquet(layout.train)
     tokenizer = AutoTokenizer.from_pretrained(model_folder, padding_side="left")
     dtype = torch.bfloat16 if settings.training.precision == "bf16" else torch.float32
     lora = settings.training.lora
@@ -205,7 +228,8 @@ def build_trainer(settings: Settings, run: RunSpec, arguments: dict[str, Any]) -
         settings=settings.training,
         model=AutoModelForCausalLM.from_pretrained(model_folder, dtype=dtype),
         args=GRPOConfig(**arguments),
-        train_dataset=training_rows(questions.to_dict("records")),
+        train_dataset=_rows_of(layout.train),
+        eval_dataset=_rows_of(layout.validation) if settings.training.validate_every else None,
         processing_class=tokenizer,
         peft_config=LoraConfig(
             r=lora.rank,
@@ -234,6 +258,11 @@ def training_rows(questions: Iterable[Mapping[Any, Any]]) -> Dataset:
     )
 
 
+def _rows_of(file: str) -> Dataset:
+    questions, _ = read_parquet(file)
+    return training_rows(questions.to_dict("records"))
+
+
 def _fingerprint(model_folder: Path) -> dict[str, str]:
     """Return what tells these weights from others: hashes, or sizes where a pinned revision stands behind them."""
     files = sorted(model_folder.glob("*.safetensors"))
@@ -241,9 +270,3 @@ def _fingerprint(model_folder: Path) -> dict[str, str]:
         path.name: file_hash(path) if path.stat().st_size < HASHED_BELOW_BYTES else f"{path.stat().st_size} bytes"
         for path in files
     }
-
-
-def _process_index() -> int:
-    from accelerate import PartialState
-
-    return PartialState().process_index

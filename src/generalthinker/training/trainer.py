@@ -4,22 +4,27 @@ Different from stock TRL: rewards may look at the policy itself (equation 6), an
 `_generate_and_score_completions` have shape (B, T) instead of (B,), which TRL's loss accepts as it is.
 """
 
+import functools
 import time
 from typing import Any
 
 import torch
+from accelerate.utils import set_seed
 from peft import PeftModel
 from torch import Tensor
 from trl import GRPOTrainer
 
 from generalthinker import rewards
+from generalthinker.answers import grade
 from generalthinker.config.training import MethodSettings, TrainingSettings
 from generalthinker.credit import modulate
 from generalthinker.prompts import answer_conditioned_prompt
 from generalthinker.records import RunSpec
 from generalthinker.rewards.likelihood import reasoning_prefix
+from generalthinker.training.colocated import merged_parameters
 from generalthinker.training.finite import require_finite
 from generalthinker.training.scoring import left_pad, prefix_tokens, span_logps
+from generalthinker.training.validation import decoding
 
 
 class GeneralThinkerTrainer(GRPOTrainer):
@@ -28,6 +33,8 @@ class GeneralThinkerTrainer(GRPOTrainer):
     # TRL admits image processors and no model at all; here they are always a tokenizer and a PEFT model.
     processing_class: Any
     model: Any
+    args: Any
+    eval_dataset: Any
 
     def __init__(self, *, run: RunSpec, method: MethodSettings, settings: TrainingSettings, **trl: Any) -> None:
         if method.reward is None:
@@ -38,6 +45,12 @@ class GeneralThinkerTrainer(GRPOTrainer):
         self.reward = rewards.get(method.reward)
         self.seconds = {"rollout": 0.0, "scoring": 0.0}
         super().__init__(reward_funcs=[self._reward_rollouts], **trl)
+        if self.use_vllm:
+            self.vllm_generation._iter_named_params = functools.partial(  # type: ignore[method-assign]
+                merged_parameters, self.model
+            )
+            # An engine that starts seeds its whole process with its rank; every run would sample alike.
+            set_seed(self.args.seed, device_specific=True)
 
     def span_logps(self, contexts: list[str], spans: list[str]) -> list[list[float]]:
         """Return the current policy's log-probabilities of given text (`rewards.Scorer`)."""
@@ -140,6 +153,33 @@ class GeneralThinkerTrainer(GRPOTrainer):
             ]
             require_finite(loss, "loss", self._step_underway, prompts)
         return loss
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval") -> dict[str, float]:
+        """Return and log the accuracy (0 to 1) of the validation questions' final answers, as benchmarks count it."""
+        rows = self.eval_dataset.shard(self.accelerator.num_processes, self.accelerator.process_index).to_list()
+        # vLLM makes its own batches; without it, as many rows at a time as a rollout has.
+        size = len(rows) if self.use_vllm else self.args.per_device_train_batch_size * self.args.steps_per_generation
+        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        with decoding(self, self.settings.validation_decoding == "sampled", self.args.seed):
+            correct = sum(self._correct_answers(batch) for batch in batches)
+            counts = torch.tensor([correct, len(rows)], device=self.accelerator.device)
+            right, all_of_them = self.accelerator.reduce(counts, reduction="sum").tolist()
+            metrics = {f"{metric_key_prefix}_accuracy": right / all_of_them}
+            self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _correct_answers(self, rows: list[dict[str, Any]]) -> int:
+        """Return how many of `rows` the policy answers correctly before the token limit."""
+        prompt_ids, *_ = self._tokenize_prompts([row["prompt"] for row in rows])
+        completion_ids, _ = self._generate_single_turn(prompt_ids, None, {}, 1)
+        return sum(
+            ids[-1] in self.eos_token_ids
+            and grade(
+                self._tokenizer.decode(ids, skip_special_tokens=True), row["answer"], row["answer_type"], row["options"]
+            ).correct
+            for row, ids in zip(rows, completion_ids, strict=True)
+        )
 
     @property
     def _step_underway(self) -> int:

@@ -1,0 +1,89 @@
+"""A training whose rollouts come from a real vLLM engine on the CPU, run as a script in a process of its own.
+
+    python tests/vllm_training.py <frozen settings> <run> <report.json> [no-sync] [stop=<step>]
+
+The report has, per rollout, the largest distance between what the engine said a sampled token's log-probability was and
+what the policy says; some samples of one prompt before the first step; and whether the base weights are what they were.
+"""
+
+import functools
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+os.environ |= {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+}
+
+import torch
+import trl.generation.vllm_generation
+import vllm.model_executor.layers.utils
+
+from generalthinker.config.load import load_frozen
+from generalthinker.prompts import question_messages
+from generalthinker.training.run import train
+from generalthinker.training.trainer import GeneralThinkerTrainer as Trainer
+
+SOME_PROMPT, SAMPLES = [question_messages("What is 2 + 3?")], 8
+
+
+def leave_unpacked(layer, remove_weight):
+    """Compute a linear layer from its plain weight: packed once at the start, it would never see new ones."""
+    layer.cpu_linear = torch.nn.functional.linear
+
+
+vllm.model_executor.layers.utils.dispatch_cpu_unquantized_gemm = leave_unpacked
+trl.generation.vllm_generation.LLM = functools.partial(
+    trl.generation.vllm_generation.LLM, dtype="float32", enforce_eager=True
+)
+
+
+def main(settings_file, name, report, *options):
+    """Train and write the report, also when the training is stopped."""
+    settings = load_frozen(settings_file)
+    gaps, samples, weights, trainers = [], [], {}, []
+    stop = next((int(option.partition("=")[2]) for option in options if option.startswith("stop=")), None)
+    generate = Trainer._generate_single_turn
+
+    def base_weights(trainer):
+        return {name: p.detach().clone() for name, p in trainer.model.named_parameters() if "lora_" not in name}
+
+    def compared(trainer, prompt_ids, *rest):
+        if not trainers:
+            trainers.append(trainer)
+            weights.update(base_weights(trainer))
+            with torch.random.fork_rng([]):
+                prompt = trainer._tokenize_prompts(SOME_PROMPT)[0]
+                samples.extend(generate(trainer, prompt * SAMPLES, *rest)[0])
+            if "no-sync" in options:
+                trainer.vllm_generation.sync_weights = lambda: None
+        completion_ids, logps = generate(trainer, prompt_ids, *rest)
+        if trainer.model.training:
+            gaps.append(max(map(functools.partial(gap, trainer), prompt_ids, completion_ids, logps)))
+            if trainer.state.global_step + 1 == stop:
+                os.kill(os.getpid(), signal.SIGTERM)
+        return completion_ids, logps
+
+    Trainer._generate_single_turn = compared
+    try:
+        train(settings, settings.run(name))
+    finally:
+        after = base_weights(trainers[0])
+        unchanged = all(torch.equal(weights[name], after[name]) for name in weights)
+        Path(report).write_text(json.dumps({"gaps": gaps, "samples": samples, "base_unchanged": unchanged}))
+
+
+def gap(trainer, prompt, completion, sampled):
+    ids = torch.tensor([prompt + completion])
+    logps = trainer._policy_logps(ids, torch.ones_like(ids), len(completion))[0]
+    return (logps - torch.tensor(sampled)).abs().max().item()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(*sys.argv[1:])
