@@ -8,6 +8,7 @@ import logging
 import shutil
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -18,6 +19,11 @@ from generalthinker.provenance import file_hash
 
 MARK = "complete.json"
 logger = logging.getLogger(__name__)
+
+# Where several processes train on CPUs, accelerate calls them cpu:0, cpu:1 …, which torch.load does not know.
+torch.serialization.register_package(
+    100, lambda storage: None, lambda storage, place: storage if place.startswith("cpu:") else None
+)
 
 
 class DamagedCheckpointError(StageError, RuntimeError):

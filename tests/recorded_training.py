@@ -1,0 +1,64 @@
+"""A training in one or more processes whose rollouts are recorded, or replayed from a record; run by torchrun.
+
+    torchrun --nproc-per-node N tests/recorded_training.py <frozen settings> <run> <report.json> [<record.json>]
+
+Sampling differs between process counts, for every process draws its own random numbers; all else must not. The report
+lists, per optimizer step and response, prompt, place in the group, tokens and advantages.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from accelerate.utils import gather_object
+
+from generalthinker.config.load import load_frozen
+from generalthinker.training.run import train
+from generalthinker.training.trainer import GeneralThinkerTrainer as Trainer
+
+
+def main(settings_file, name, report, record=None):
+    """Train, then write the report from the main process."""
+    settings = load_frozen(settings_file)
+    replayed = {key(row): row["tokens"] for row in json.loads(Path(record).read_text())} if record else {}
+    rows = []
+    generate, score = Trainer._generate_single_turn, Trainer._generate_and_score_completions
+
+    def places(trainer, count):
+        """Return what identifies each of this process's responses, prompt aside: step and place in the group."""
+        first = trainer.accelerator.process_index * count
+        return [(trainer.state.global_step, (first + i) % settings.training.group_size) for i in range(count)]
+
+    def recorded(trainer, prompt_ids, *rest):
+        if not trainer.model.training:
+            return generate(trainer, prompt_ids, *rest)
+        keys = [(*at, tuple(prompt)) for at, prompt in zip(places(trainer, len(prompt_ids)), prompt_ids, strict=True)]
+        responses = [replayed[key] for key in keys] if replayed else generate(trainer, prompt_ids, *rest)[0]
+        rows.extend(
+            {"step": step, "place": place, "prompt": prompt, "tokens": tokens}
+            for (step, place, prompt), tokens in zip(keys, responses, strict=True)
+        )
+        return responses, None
+
+    def reported(trainer, inputs):
+        output = score(trainer, inputs)
+        for row, advantages in zip(rows[-len(inputs) :], output["advantages"].tolist(), strict=True):
+            row["advantages"] = advantages[: len(row["tokens"])]
+        return output
+
+    Trainer._generate_single_turn, Trainer._generate_and_score_completions = recorded, reported
+    train(settings, settings.run(name), int(os.environ["WORLD_SIZE"]))
+    everything = gather_object(rows)
+    if os.environ["RANK"] == "0":
+        Path(report).write_text(json.dumps(everything))
+
+
+def key(row):
+    return row["step"], row["place"], tuple(row["prompt"])
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(*sys.argv[1:])
