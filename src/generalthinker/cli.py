@@ -116,6 +116,26 @@ def train(
 
 
 @app.command()
+def walkthrough(run: RunName, threads: Threads = 1, settings: SettingsFile = PAPER) -> None:
+    """Show what the method makes of one response of a trained run, token by token."""
+    loaded, layout = _with_layout(settings)
+    spec = loaded.run(run)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    _offline()
+    import torch
+
+    from generalthinker.reporting.walkthrough import draw_walkthrough
+    from generalthinker.training.launcher import require_rollout_engine
+    from generalthinker.training.walkthrough import write_walkthrough
+
+    torch.set_num_threads(threads)
+    require_rollout_engine(loaded.training)
+    table, png, pdf = (Path(layout.walkthrough(run, suffix)) for suffix in ("csv", "png", "pdf"))
+    write_walkthrough(loaded, spec, table)
+    draw_walkthrough(table, png, pdf, spec.modulation_strength or 0.0, spec.clip_threshold)
+
+
+@app.command()
 def generate(run: RunName, suite: str, threads: Threads = 1, settings: SettingsFile = PAPER) -> None:
     """Generate the greedy responses of one run to one suite of benchmarks."""
     loaded = _read(settings)

@@ -56,6 +56,10 @@ class Layout:
         """Settings, versions, hardware and commit of one run."""
         return f"{self.run(run)}/run.json"
 
+    def walkthrough(self, run: str, suffix: str) -> str:
+        """One response of the trained policy, token by token, as a table and a picture."""
+        return f"{self.results}/walkthroughs/{run}.{suffix}"
+
     def generations(self, run: str, suite: str) -> str:
         """Raw responses of one run to one suite."""
         return f"{self.results}/generations/{run}/{suite}.parquet"

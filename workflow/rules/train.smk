@@ -25,3 +25,30 @@ rule train:
         "Training {wildcards.run}"
     shell:
         "generalthinker train {wildcards.run} --threads {threads} > {log} 2>&1"
+
+
+# Not a part of `all`: docs/method.md shows one.
+rule walkthrough:
+    input:
+        questions=layout.train,
+        validation=[layout.validation] if settings.training.validate_every else [],
+        model=lambda w: layout.model(slug(settings.run(w.run).model)),
+        adapter=layout.adapter("{run}"),
+    output:
+        csv=layout.walkthrough("{run}", "csv"),
+        png=layout.walkthrough("{run}", "png"),
+        pdf=layout.walkthrough("{run}", "pdf"),
+    log:
+        layout.log("walkthrough", "{run}"),
+    benchmark:
+        layout.benchmark_file("walkthrough", "{run}")
+    conda:
+        ENVIRONMENT
+    threads: settings.threads.train
+    resources:
+        mem_mb=8000,
+        gpu=1,
+    message:
+        "Walking through a response of {wildcards.run}"
+    shell:
+        "generalthinker walkthrough {wildcards.run} --threads {threads} > {log} 2>&1"

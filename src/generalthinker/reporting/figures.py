@@ -58,16 +58,21 @@ def write_figure(settings: Settings, name: str, png: Path, pdf: Path) -> None:
     Raises IncompleteResultsError if a grades file or history that it needs is not there.
     """
     spec = settings.figures[name]
-    with _style():
+    with style():
         figure = _scaling(settings, spec) if isinstance(spec, ScalingFigure) else _dynamics(settings, spec)
-        try:
-            # Dates and versions in the files would make equal figures differ.
-            with replacing(png) as temporary:
-                figure.savefig(temporary, metadata={"Software": None})
-            with replacing(pdf) as temporary:
-                figure.savefig(temporary, metadata={"CreationDate": None, "Creator": None, "Producer": None})
-        finally:
-            plt.close(figure)
+        save(figure, png, pdf)
+
+
+def save(figure: Figure, png: Path, pdf: Path) -> None:
+    """Write `figure` to both files and close it."""
+    try:
+        # Dates and versions in the files would make equal figures differ.
+        with replacing(png) as temporary:
+            figure.savefig(temporary, metadata={"Software": None})
+        with replacing(pdf) as temporary:
+            figure.savefig(temporary, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    finally:
+        plt.close(figure)
 
 
 def smooth(values: pd.Series) -> pd.Series:
@@ -76,7 +81,8 @@ def smooth(values: pd.Series) -> pd.Series:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
+    """Draw in the house style within its `with`."""
     with plt.style.context("default"), matplotlib.rc_context(STYLE):
         yield
 

@@ -34,6 +34,7 @@ class GeneralThinkerTrainer(GRPOTrainer):
     processing_class: Any
     model: Any
     args: Any
+    train_dataset: Any
     eval_dataset: Any
 
     def __init__(self, *, run: RunSpec, method: MethodSettings, settings: TrainingSettings, **trl: Any) -> None:

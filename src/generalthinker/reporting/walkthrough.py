@@ -1,0 +1,68 @@
+"""The picture of one response: its tokens from left to right, the method's quantities from top to bottom."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from generalthinker.reporting.figures import COLOURS, save, style
+
+SHOWN_TOKENS = 120
+UP, DOWN, PLAIN = COLOURS[0], COLOURS[3], "#B8B8B8"
+
+
+def draw_walkthrough(table: Path, png: Path, pdf: Path, strength: float, clip_threshold: float | None) -> None:
+    """Draw the table of `training.walkthrough`; of a longer response, its last `SHOWN_TOKENS` tokens."""
+    frame = pd.read_csv(table, keep_default_na=False, na_values={name: [""] for name in ("s", "m", "clipped", "w")})
+    left_out = max(0, len(frame) - SHOWN_TOKENS)
+    frame = frame.iloc[left_out:].reset_index(drop=True)
+    with style():
+        panels = ["s", "m", *(["w"] if "w" in frame else []), "advantage"]
+        figure, axes = plt.subplots(
+            len(panels), 1, figsize=(2.2 + 0.24 * len(frame), 1.9 * len(panels)), sharex=True, layout="constrained"
+        )
+        for axis, name in zip(axes, panels, strict=True):
+            _bars(axis, frame, name)
+            axis.axvline(frame["in_prefix"].sum() - 0.5, color="#4D4D4D", linewidth=1, linestyle=":")
+        labels = {
+            "s": "s (nats)\neq. 7",
+            "m": "m, m̄\neq. 8, 9, 11" if clip_threshold else "m\neq. 8, 9",
+            "w": "w\neq. 12, 13",
+            "advantage": "advantage\neq. 14" if "w" in frame else "advantage\neq. 10",
+        }
+        for axis, name in zip(axes, panels, strict=True):
+            axis.set_ylabel(labels[name])
+            axis.grid(axis="x", visible=False)
+        if clip_threshold:
+            places = frame.index[frame["in_prefix"]]
+            axes[1].plot(places, frame["clipped"][places], "_", color="black", markersize=7, label="m̄")
+            axes[1].axhspan(
+                -clip_threshold, clip_threshold, color="#F2F2F2", zorder=0, label=f"±τ = {clip_threshold:g}"
+            )
+            axes[1].legend(loc="upper right", fontsize=8, ncols=2)
+        whole = frame["response_advantage"].iloc[0]
+        axes[-1].axhline(whole, color="black", linewidth=1, linestyle="--", label=f"Â = {whole:.2f}")
+        axes[-1].legend(loc="upper right", fontsize=8)
+        axes[-1].set_xticks(frame.index, [_shown(token) for token in frame["token"]], rotation=90, family="monospace")
+        axes[-1].tick_params(axis="x", labelsize=8, length=0)
+        axes[-1].margins(x=0.01)
+        more = f" (its last {len(frame)} tokens)" if left_out else ""
+        figure.suptitle(f"One response{more}: reasoning left of the dotted line, β = {strength:g}", fontsize=11)
+        save(figure, png, pdf)
+
+
+def _bars(axis: Axes, frame: pd.DataFrame, name: str) -> None:
+    values = frame[name].astype(float)
+    reference = frame["response_advantage"] if name == "advantage" else 0.0
+    above = values > reference
+    colours = [
+        PLAIN if not inside else UP if up else DOWN for inside, up in zip(frame["in_prefix"], above, strict=True)
+    ]
+    axis.bar(frame.index, values.fillna(0.0), color=colours, width=0.8)
+    axis.axhline(0, color="black", linewidth=0.6)
+
+
+def _shown(token: str) -> str:
+    # One dollar sign would begin a formula.
+    return token.replace("\n", "↵").replace(" ", "␣").replace("$", r"\$")
