@@ -312,14 +312,24 @@ def test_report_is_one_page_with_or_without_results(settings: Settings, results:
     for name in ("main", "parts"):
         write_table(settings, name)
     figures.write_figure(settings, "figure1", *(Path(results.display("figure1", suffix)) for suffix in ("png", "pdf")))
-    write_json(results.run_record("small/GT_strength-0.1_seed-1"), {"steps": 16, "hardware": {"gpus": ["A100"] * 4}})
+    validation = [{"step": 8, "accuracy": 0.625}, {"step": 16, "accuracy": 0.5}]
+    record = {"steps": 16, "hardware": {"gpus": ["A100"] * 4}, "validation": validation, "kept_step": 8}
+    write_json(results.run_record("small/GT_strength-0.1_seed-1"), record)
     report.write_report(settings, Path(results.report))
     page = Path(results.report).read_text()
     parser = Balanced()
     parser.feed(page)
     assert parser.open == []
     assert parser.loaded == ["data:image/png;base64,"]
-    for text in ("4 × A100", "63.75", "figure2 is not there yet", "not finished", "Math &amp; co_1", "2 of 2 reported"):
+    for text in (
+        "4 × A100",
+        "8 (62.50 %)",
+        "63.75",
+        "figure2 is not there yet",
+        "not finished",
+        "Math &amp; co_1",
+        "2 of 2 reported",
+    ):
         assert text in page, text
     report.write_report(settings.model_copy(update={"results": str(tmp_path / "empty")}), tmp_path / "empty.html")
     assert "Nothing was evaluated yet" in (tmp_path / "empty.html").read_text()

@@ -19,6 +19,7 @@ from generalthinker.reporting.cells import rows
 from generalthinker.reporting.display import PARTS, Display, build, spoken
 from generalthinker.reporting.inventory import all_evaluations, all_runs
 from generalthinker.reporting.measure import NO_BOX_REASONS, join_distinct
+from generalthinker.reporting.statistics import percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,15 @@ def _run(settings: Settings, run: RunSpec) -> dict[str, Any]:
         "hardware": _hardware(record.get("hardware") or {}),
         "commit": str(record.get("commit") or "")[:10],
         "resumed": record.get("resumed_from_step"),
+        "kept": _kept(record),
     }
+
+
+def _kept(record: dict[str, Any]) -> str:
+    """Return which step's adapter a finished run is, and how well it did in validation."""
+    accuracies = {row["step"]: row["accuracy"] for row in record.get("validation", [])}
+    kept = record.get("kept_step")
+    return f"{kept} ({percent(accuracies[kept])} %)" if kept in accuracies else "last"
 
 
 def _duration(seconds: float) -> str:
