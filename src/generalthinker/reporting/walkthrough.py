@@ -1,5 +1,6 @@
 """The picture of one response: its tokens from left to right, the method's quantities from top to bottom."""
 
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -9,18 +10,23 @@ from matplotlib.axes import Axes
 from generalthinker.reporting.figures import COLOURS, save, style
 
 SHOWN_TOKENS = 120
-UP, DOWN, PLAIN = COLOURS[0], COLOURS[3], "#B8B8B8"
+UP, DOWN = COLOURS[0], COLOURS[3]
 
 
 def draw_walkthrough(table: Path, png: Path, pdf: Path, strength: float, clip_threshold: float | None) -> None:
     """Draw the table of `training.walkthrough`; of a longer response, its last `SHOWN_TOKENS` tokens."""
-    frame = pd.read_csv(table, keep_default_na=False, na_values={name: [""] for name in ("s", "m", "clipped", "w")})
+    quantities = {name: [""] for name in ("s", "m", "clipped", "w")}
+    frame = pd.read_csv(table, keep_default_na=False, na_values=quantities, dtype={"token": str, "answer": str})
     left_out = max(0, len(frame) - SHOWN_TOKENS)
     frame = frame.iloc[left_out:].reset_index(drop=True)
     with style():
         panels = ["s", "m", *(["w"] if "w" in frame else []), "advantage"]
         figure, axes = plt.subplots(
-            len(panels), 1, figsize=(2.2 + 0.24 * len(frame), 1.9 * len(panels)), sharex=True, layout="constrained"
+            len(panels),
+            1,
+            figsize=(max(7, 2.2 + 0.24 * len(frame)), 1.9 * len(panels)),
+            sharex=True,
+            layout="constrained",
         )
         for axis, name in zip(axes, panels, strict=True):
             _bars(axis, frame, name)
@@ -42,25 +48,27 @@ def draw_walkthrough(table: Path, png: Path, pdf: Path, strength: float, clip_th
             )
             axes[1].legend(loc="upper right", fontsize=8, ncols=2)
         whole = frame["response_advantage"].iloc[0]
-        axes[-1].axhline(whole, color="black", linewidth=1, linestyle="--", label=f"Â = {whole:.2f}")
-        axes[-1].legend(loc="upper right", fontsize=8)
+        axes[-1].annotate(f"Â = {whole:.2f}", (len(frame) - 0.5, whole), ha="right", va="bottom", fontsize=8)
         axes[-1].set_xticks(frame.index, [_shown(token) for token in frame["token"]], rotation=90, family="monospace")
         axes[-1].tick_params(axis="x", labelsize=8, length=0)
         axes[-1].margins(x=0.01)
         more = f" (its last {len(frame)} tokens)" if left_out else ""
-        figure.suptitle(f"One response{more}: reasoning left of the dotted line, β = {strength:g}", fontsize=11)
+        question = textwrap.shorten(frame["question"].iloc[0], 200, placeholder=" …")
+        asked = f"{question} [{frame['answer'].iloc[0]}]".replace("$", r"\$")
+        lines = [
+            *textwrap.wrap(asked, int(9 * figure.get_figwidth())),
+            f"One response{more}; reasoning left of the dotted line, β = {strength:g}",
+        ]
+        figure.suptitle("\n".join(lines), fontsize=10)
         save(figure, png, pdf)
 
 
 def _bars(axis: Axes, frame: pd.DataFrame, name: str) -> None:
-    values = frame[name].astype(float)
-    reference = frame["response_advantage"] if name == "advantage" else 0.0
-    above = values > reference
-    colours = [
-        PLAIN if not inside else UP if up else DOWN for inside, up in zip(frame["in_prefix"], above, strict=True)
-    ]
-    axis.bar(frame.index, values.fillna(0.0), color=colours, width=0.8)
-    axis.axhline(0, color="black", linewidth=0.6)
+    """Draw one quantity from 0, the advantages from the response's own."""
+    base = frame["response_advantage"].iloc[0] if name == "advantage" else 0.0
+    heights = frame[name].astype(float).fillna(base) - base
+    axis.bar(frame.index, heights, bottom=base, color=[UP if height > 0 else DOWN for height in heights], width=0.8)
+    axis.axhline(base, color="black", linewidth=0.8)
 
 
 def _shown(token: str) -> str:

@@ -27,9 +27,10 @@ class NothingToShowError(StageError, ValueError):
 def write_walkthrough(settings: Settings, run: RunSpec, out: Path) -> None:
     """Write the tokens of one response of `run`'s trained policy to `out` (CSV), with the numbers credit gives them.
 
-    Samples a group for each of the first training questions as a training step would, and keeps the response with the
-    largest |Â| among those that have a reasoning prefix. Columns: `token`, `in_prefix`, `s` (equation 7), `m` (8, 9),
-    `clipped` (m̄, 11), `w` (12, 13; direction-preserving methods only), `response_advantage` (Â), `advantage` (10, 14).
+    Samples a group for each of the first training questions as a training step would, and keeps the response whose
+    advantages are moved most, all tokens together. Columns: `token`, `in_prefix`, `s` (equation 7), `m` (8, 9),
+    `clipped` (m̄, 11), `w` (12, 13; direction-preserving methods only), `response_advantage` (Â), `advantage` (10, 14),
+    and in every line `question` and `answer`, the reference.
     """
     method, training = settings.methods[run.method], settings.training
     if not method.advantage_modulation:
@@ -43,7 +44,7 @@ def write_walkthrough(settings: Settings, run: RunSpec, out: Path) -> None:
     frames = [frame for question in questions for frame in _group(trainer, [question] * training.group_size)]
     if not frames:
         raise NothingToShowError(f"{run.name}: no response to {len(questions)} questions has reasoning and a box")
-    shown = max(frames, key=lambda frame: abs(frame["response_advantage"].iloc[0]))
+    shown = max(frames, key=lambda frame: (frame["advantage"] - frame["response_advantage"]).abs().sum())
     write_text(out, shown.to_csv(index=False))
 
 
@@ -72,5 +73,6 @@ def _group(trainer: GeneralThinkerTrainer, rows: list[dict]) -> list[pd.DataFram
         advantages = output["advantages"][i, :count].tolist()
         frame["response_advantage"] = advantages[prefix]  # tokens after the prefix keep it
         frame["advantage"] = advantages
+        frame[["question", "answer"]] = rows[i]["question"], rows[i]["answer"]
         frames.append(frame)
     return frames
