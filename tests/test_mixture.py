@@ -159,9 +159,11 @@ def test_benchmark_manifest(tokenizer, tmp_path):
         "subset": None,
         "split": "test",
         "revision": "pinned",
+        "commit": None,
         "licence": "MIT",
         "origin": "mirror",
         "rows_read": 2,
+        "dropped": {},
         "rows_written": 2,
         "sha256": digest(questions),
     }

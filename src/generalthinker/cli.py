@@ -30,13 +30,35 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="model/method[_stren
 
 @app.command()
 def check(settings: SettingsFile = PAPER) -> None:
-    """Check a configuration and name what it defines."""
+    """Check settings, access to models and data, and disk space, before anything is computed."""
+    from generalthinker.data.download import needed, survey
+
     loaded = _read(settings)
     print(
         f"{loaded.name}: {len(loaded.models)} models, {len(loaded.methods)} methods, "
         f"{len(loaded.benchmarks)} benchmarks, {len(loaded.tables)} tables, {len(loaded.figures)} figures; "
         f"results go to {loaded.results}"
     )
+    found = survey(needed(loaded))
+    print(found)
+    _fail(found.problems)
+
+
+@app.command()
+def download(
+    models: Annotated[bool, typer.Option(help="the models")] = True,
+    datasets: Annotated[bool, typer.Option(help="the datasets")] = True,
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Download what the experiment needs into the hub's cache (HF_HOME), continuing where it was broken off."""
+    from generalthinker.data import download as data
+
+    found = data.survey(data.needed(_read(settings), models=models, datasets=datasets))
+    print(found, flush=True)
+    if not found.fits:
+        _fail(found.problems)
+    data.download(repository for repository in found.names if repository not in found.errors)
+    _fail(found.problems)
 
 
 @app.command()
@@ -216,9 +238,15 @@ def _choose(section: Iterable[str], name: str, kind: str) -> None:
         raise StageError(f"unknown {kind} {name!r}; this configuration has: {', '.join(section)}")
 
 
+def _fail(problems: list[str]) -> None:
+    """Stop with all problems at once, if there are any."""
+    if problems:
+        raise StageError("\n".join(problems))
+
+
 def _offline() -> None:
     """Keep compute jobs off the network: models and data were fetched by rules of their own."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 

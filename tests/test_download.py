@@ -1,0 +1,158 @@
+"""Downloads from a hub on this machine: whole, killed and continued, then used without it; and refused access."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+import hub as standin
+from generalthinker.data import hub
+from generalthinker.data.download import Survey
+from generalthinker.data.hub import Repository
+from generalthinker.files import read_json
+
+FIXTURES = Path(__file__).parent / "fixtures/mirror"
+CONFIG = Path(__file__).parent.parent / "config/config.yaml"
+GATED = "Idavidrein/gpqa"
+MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
+CARD = """---
+configs:
+- config_name: {subset}
+  data_files:
+  - split: {split}
+    path: {path}
+---
+"""
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A hub with one model, an open and a gated dataset."""
+    with standin.running(tmp_path / "hub", gated=(GATED,)) as server:
+        for dataset, subset, split, file in (
+            ("openai/gsm8k", "main", "test", "main/test.jsonl"),
+            (GATED, "gpqa_main", "train", "gpqa_main/train.csv"),
+        ):
+            card = CARD.format(subset=subset, split=split, path=file)
+            content = (FIXTURES / dataset / file).read_bytes()
+            server.add("datasets", dataset, {"README.md": card, file: content})
+        weights = {f"model-{k}.safetensors": bytes(400_000) + bytes([k]) for k in range(4)}
+        server.add("models", MODEL, {"config.json": "{}", "pytorch_model.bin": "unused", **weights})
+        yield server
+
+
+@pytest.fixture
+def command(tmp_path, server):
+    """Return a function that runs `generalthinker` on a configuration with this hub's repositories."""
+    content = yaml.safe_load(CONFIG.read_text())
+    content |= {"results": str(tmp_path / "results"), "tables": {}, "figures": {}, "reported_values": None}
+    commit = server.commit
+    content["models"] = {"qwen": {"kind": "hub", "label": "1.5B", "id": MODEL, "revision": commit(MODEL)}}
+    content["benchmarks"] = {
+        "GSM8K": content["benchmarks"]["GSM8K"] | {"revision": "main", "rows": 2},
+        "GPQA": content["benchmarks"]["GPQA"] | {"revision": commit(GATED), "rows": 2},
+    }
+    content["evaluation"]["suites"] = {"math": ["GSM8K", "GPQA"]}
+    content["data"] |= {"tokenizer_model": "qwen", "sources": {}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+
+    def run(*arguments, start=False, **environment):
+        options = {
+            "args": [sys.executable, "-m", "generalthinker.cli", *arguments, "--settings", "config.yaml"],
+            "cwd": tmp_path,
+            "env": {
+                **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
+                "HF_ENDPOINT": server.url,
+                "HF_HOME": str(tmp_path / ".cache/huggingface"),
+                **environment,
+            },
+            "text": True,
+        }
+        if start:
+            return subprocess.Popen(**options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.run(**options, capture_output=True, timeout=120)
+
+    return run
+
+
+def test_everything_is_downloaded_once_and_then_used_without_a_network(command, server, tmp_path):
+    done = command("download", HF_TOKEN=standin.TOKEN)
+    assert done.returncode == 0, done.stderr
+    assert "1.6 MB to download" in done.stdout
+    assert sorted(server.sent) == sorted(
+        ["README.md", "README.md", "main/test.jsonl", "gpqa_main/train.csv", "config.json"]
+        + [f"model-{k}.safetensors" for k in range(4)]
+    )
+    sent = len(server.sent)
+    again = command("download", HF_TOKEN=standin.TOKEN)
+    assert (again.returncode, len(server.sent)) == (0, sent)
+    assert "here" in again.stdout
+    server.shutdown()
+    for arguments in (("check",), ("model", "qwen"), ("benchmark", "GSM8K"), ("benchmark", "GPQA")):
+        done = command(*arguments, HF_HUB_OFFLINE="1")
+        assert done.returncode == 0, done.stderr
+    manifest = read_json(tmp_path / "results/data/benchmarks/GSM8K.json")
+    assert (manifest["revision"], manifest["commit"]) == ("main", server.commit("openai/gsm8k"))
+    assert (manifest["origin"], manifest["rows_read"]) == ("hub", 2)
+    model = tmp_path / "results/models/qwen"
+    assert sorted(path.name for path in model.iterdir()) == [
+        "config.json",
+        *(f"model-{k}.safetensors" for k in range(4)),
+        "snapshot.json",
+    ]
+
+
+def test_a_killed_download_continues_after_its_last_finished_file(command, server):
+    server.pause = 0.05
+    process = command("download", "--no-datasets", start=True, HF_HUB_DISABLE_PROGRESS_BARS="1")
+    deadline = time.monotonic() + 60
+    while not server.sent:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(0.2)
+    before = list(server.sent)
+    assert 0 < len(before) < 5
+    server.pause = 0.0
+    assert command("download", "--no-datasets").returncode == 0
+    assert sorted(server.sent) == sorted(["config.json", *(f"model-{k}.safetensors" for k in range(4))])
+
+
+def test_without_access_the_rest_is_downloaded_and_the_message_says_what_to_do(command, server):
+    for arguments in (("check",), ("download",), ("benchmark", "GPQA")):
+        done = command(*arguments)
+        assert done.returncode == 1
+        assert "https://huggingface.co/datasets/Idavidrein/gpqa" in done.stderr
+        assert "HF_TOKEN" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert "main/test.jsonl" in server.sent
+    assert "model-3.safetensors" in server.sent
+    assert "no access" in command("check").stdout
+    assert "no access" in command("check", HF_HUB_OFFLINE="1").stdout
+
+
+def test_a_revision_that_does_not_exist_stops_and_is_named(command, tmp_path):
+    config = tmp_path / "config.yaml"
+    content = yaml.safe_load(config.read_text())
+    content["models"]["qwen"]["revision"] = "f" * 40
+    config.write_text(yaml.safe_dump(content))
+    done = command("model", "qwen")
+    assert done.returncode == 1
+    assert MODEL in done.stderr
+    assert "f" * 40 in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_too_little_space_is_said_before_anything_is_downloaded():
+    repository = Repository("model", MODEL, "main")
+    survey = Survey({repository: ["qwen"]}, {repository: 15_000_000_000}, {}, 2_000_000_000)
+    assert not survey.fits
+    (problem,) = survey.problems
+    for part in ("15.0 GB", "2.0 GB", "HF_HOME", str(hub.cache())):
+        assert part in problem
