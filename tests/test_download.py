@@ -17,7 +17,8 @@ from generalthinker.data.hub import Repository
 from generalthinker.files import read_json
 
 FIXTURES = Path(__file__).parent / "fixtures/mirror"
-CONFIG = Path(__file__).parent.parent / "config/config.yaml"
+ROOT = Path(__file__).parent.parent
+CONFIG = ROOT / "config/config.yaml"
 GATED = "Idavidrein/gpqa"
 MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
 CARD = """---
@@ -46,6 +47,12 @@ def server(tmp_path):
         yield server
 
 
+def environment_of(server, folder, **more):
+    """Return the environment of a process whose hub is `server` and whose cache is in `folder`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    return kept | {"HF_ENDPOINT": server.url, "HF_HOME": str(folder / ".cache/huggingface")} | more
+
+
 @pytest.fixture
 def command(tmp_path, server):
     """Return a function that runs `generalthinker` on a configuration with this hub's repositories."""
@@ -65,12 +72,7 @@ def command(tmp_path, server):
         options = {
             "args": [sys.executable, "-m", "generalthinker.cli", *arguments, "--settings", "config.yaml"],
             "cwd": tmp_path,
-            "env": {
-                **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
-                "HF_ENDPOINT": server.url,
-                "HF_HOME": str(tmp_path / ".cache/huggingface"),
-                **environment,
-            },
+            "env": environment_of(server, tmp_path, **environment),
             "text": True,
         }
         if start:
@@ -135,6 +137,42 @@ def test_without_access_the_rest_is_downloaded_and_the_message_says_what_to_do(c
     assert "model-3.safetensors" in server.sent
     assert "no access" in command("check").stdout
     assert "no access" in command("check", HF_HUB_OFFLINE="1").stdout
+
+
+@pytest.mark.slow
+def test_the_workflow_builds_all_but_the_gated_benchmark(server, tmp_path):
+    gpqa = yaml.safe_load(CONFIG.read_text())["benchmarks"]["GPQA"]
+    gpqa |= {"revision": server.commit(GATED), "rows": 2}
+    mine = {
+        "results": str(tmp_path / "results"),
+        "benchmarks": {"GPQA": gpqa},
+        "evaluation": {"suites": {"gpqa": ["GPQA"]}},
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(mine))
+    files = [ROOT / "config/demo.yaml", ROOT / "tests/smoke.yaml", tmp_path / "mine.yaml"]
+    options = ["--snakefile", ROOT / "Snakefile", "--configfile", *files]
+
+    def snakemake(*targets, **environment):
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "1", *options, "--", *targets],
+            cwd=tmp_path,
+            env=environment_of(server, tmp_path, **environment),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    done = snakemake("downloads")
+    assert done.returncode == 1
+    assert "HF_TOKEN" in done.stderr
+    assert "https://huggingface.co/datasets/Idavidrein/gpqa" in done.stderr
+    manifest = read_json(tmp_path / "results/data/mixture.json")
+    assert list(manifest["not_decontaminated_against"]) == ["GPQA"]
+    assert len(manifest["decontaminated_against"]) == 8
+    again = snakemake("downloads", HF_TOKEN=standin.TOKEN)
+    assert again.returncode == 0, again.stderr
+    assert read_json(tmp_path / "results/data/mixture.json") == manifest, "access that comes later rebuilds nothing"
+    assert (tmp_path / "results/data/benchmarks/GPQA.parquet").exists()
 
 
 def test_a_revision_that_does_not_exist_stops_and_is_named(command, tmp_path):

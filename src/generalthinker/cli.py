@@ -41,7 +41,26 @@ def check(settings: SettingsFile = PAPER) -> None:
     )
     found = survey(needed(loaded))
     print(found)
+    _questions(loaded)
     _fail(found.problems)
+
+
+def _questions(settings: Settings) -> None:
+    """Print what is known of training questions that were built without a gated benchmark."""
+    from generalthinker.data.mixture import occurring
+    from generalthinker.reporting.questions import describe_questions
+
+    layout = Layout(settings.results)
+    if (sentence := describe_questions(settings)) is None:
+        return
+    print(f"Questions: {sentence}")
+    files = [Path(path) for path in (layout.train, layout.validation, layout.mixture_manifest)]
+    for name, count in occurring(settings, *files).items():
+        if count:
+            meaning = "`snakemake --forcerun mixture -- all` leaves them out and retrains every run"
+        else:
+            meaning = "the mixture would have been the same with it"
+        print(f"  {name}: {count} of them occur in it; {meaning}")
 
 
 @app.command()
@@ -95,13 +114,13 @@ def benchmark(name: str, settings: SettingsFile = PAPER) -> None:
 
 @app.command()
 def mixture(settings: SettingsFile = PAPER) -> None:
-    """Build the training and validation questions; every benchmark must be built before."""
+    """Build the training and validation questions; every benchmark that is not gated must be built before."""
     from generalthinker.data.mixture import build_mixture
 
     loaded, layout = _with_layout(settings)
     build_mixture(
         loaded,
-        benchmarks=[Path(layout.benchmark(slug(name))) for name in loaded.benchmarks],
+        benchmarks=[Path(layout.benchmark(slug(name))) for name in loaded.open_benchmarks],
         tokenizer=Path(layout.model(slug(loaded.data.tokenizer_model))),
         train=Path(layout.train),
         validation=Path(layout.validation),

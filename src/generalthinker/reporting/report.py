@@ -19,6 +19,7 @@ from generalthinker.reporting.cells import rows
 from generalthinker.reporting.display import PARTS, Display, build, spoken
 from generalthinker.reporting.inventory import all_evaluations, all_runs
 from generalthinker.reporting.measure import NO_BOX_REASONS, join_distinct
+from generalthinker.reporting.questions import describe_questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,7 @@ def _facts(settings: Settings) -> list[tuple[str, str]]:
             generations.append(json.loads(metadata).get("generation") or {})
     packages = sorted({name for record in records for name in record.get("versions") or {}})
     facts = [
+        ("Questions", describe_questions(settings) or ""),
         ("Evaluation engine", join_distinct(g.get("engine_version") or g.get("engine") for g in generations)),
         ("Evaluation dtype", join_distinct(g.get("dtype") for g in generations)),
         ("Evaluation device", join_distinct(g.get("device") for g in generations)),
