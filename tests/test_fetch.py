@@ -100,7 +100,7 @@ def snapshot(monkeypatch, tmp_path):
     """Let the hub's snapshot be a folder named by its commit; return what was asked for."""
     asked = []
 
-    def snapshot_download(repository, *, repo_type, revision, allow_patterns):
+    def snapshot_download(repository, *, repo_type, revision, allow_patterns, local_files_only):
         asked.append((repository, repo_type, revision, allow_patterns))
         return str(tmp_path / "a1b2c3")
 

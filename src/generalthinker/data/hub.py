@@ -59,9 +59,11 @@ def snapshot(repository: Repository) -> Path:
     A broken-off download continues after its last finished file. Raises NoAccessError or DataError.
     """
     from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import is_offline_mode
 
     try:
-        return Path(snapshot_download(repository.id, **_request(repository)))
+        # without `local_files_only` the library wants a list of the files, which its older versions did not keep
+        return Path(snapshot_download(repository.id, **_request(repository), local_files_only=is_offline_mode()))
     except Exception as error:  # whatever the library raises here means the same: no files
         raise failure(repository, error) from error
 
@@ -73,7 +75,7 @@ def look(repository: Repository) -> Lookup:
 
     try:
         if is_offline_mode():
-            snapshot_download(repository.id, **_request(repository))
+            snapshot(repository)
             return Lookup()
         files = snapshot_download(repository.id, **_request(repository), dry_run=True)
         missing = sum(file.file_size or 0 for file in files if file.will_download)
@@ -81,6 +83,8 @@ def look(repository: Repository) -> Lookup:
             # the files of a gated repository can be listed by those who may not read them
             auth_check(repository.id, repo_type=repository.kind)
         return Lookup(missing)
+    except DataError as error:
+        return Lookup(error=error)
     except Exception as error:  # as in `snapshot`
         return Lookup(error=failure(repository, error))
 
