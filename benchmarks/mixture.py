@@ -133,7 +133,9 @@ def main() -> None:
         print(f"{source}: {account['rows_read']:,} rows read, {account['survived']:,} survive, {account['dropped']}")
     written = f"{manifest['train']['rows']:,} + {manifest['validation']['rows']:,} written"
     cores = len(os.sched_getaffinity(0))
-    print(f"{written} from {given.rows:,} rows ({given.origin}) in {seconds:.0f} s, {peak:.2f} GiB at most, {cores} cores")
+    print(
+        f"{written} from {given.rows:,} rows ({given.origin}) in {seconds:.0f} s, {peak:.2f} GiB at most, {cores} cores"
+    )
 
 
 if __name__ == "__main__":

@@ -165,13 +165,14 @@ def test_the_workflow_builds_all_but_the_gated_benchmark(server, tmp_path):
             timeout=300,
         )
 
-    done = snakemake("downloads")
+    done = snakemake("downloads", tmp_path / "results/composition.csv")
     assert done.returncode == 1
     assert "HF_TOKEN" in done.stderr
     assert "https://huggingface.co/datasets/Idavidrein/gpqa" in done.stderr
     manifest = read_json(tmp_path / "results/data/mixture.json")
     assert list(manifest["not_decontaminated_against"]) == ["GPQA"]
     assert len(manifest["decontaminated_against"]) == 8
+    assert (tmp_path / "results/composition.csv").read_text().splitlines()[-1].startswith("all,all,all,64,8,")
     again = snakemake("downloads", HF_TOKEN=standin.TOKEN)
     assert again.returncode == 0, again.stderr
     assert read_json(tmp_path / "results/data/mixture.json") == manifest, "access that comes later rebuilds nothing"

@@ -33,12 +33,19 @@ def test_a_row_needs_only_its_runs_and_their_suite(tmp_path):
     jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/table1/AMC23.csv")
     assert (jobs["train"], jobs["generate"], jobs["grade"], jobs["table_row"]) == (3, 4, 4, 1)
     assert jobs["download"] == 1
+    assert jobs["benchmark"] == 9, "training waits for no gated benchmark"
     assert "table" not in jobs
 
 
 def test_a_row_of_the_ablation_is_one_run_on_every_suite(tmp_path):
     jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/table2/AM+TC.csv")
     assert (jobs["train"], jobs["generate"], jobs["grade"], jobs["table_row"]) == (1, 6, 6, 1)
+
+
+def test_downloads_are_all_that_needs_a_network(tmp_path):
+    jobs = plan(*fresh(tmp_path), "downloads")
+    jobs.pop("total")
+    assert jobs == {"downloads": 1, "download": 3, "benchmark": 11, "mixture": 1}
 
 
 def test_tables_share_their_runs(tmp_path):

@@ -129,6 +129,20 @@ def mixture(settings: SettingsFile = PAPER) -> None:
 
 
 @app.command()
+def composition(settings: SettingsFile = PAPER) -> None:
+    """Describe the training and validation questions: a table and a figure of sources, answer types and domains."""
+    from generalthinker.data.composition import composition as describe
+    from generalthinker.reporting.composition import write_composition
+
+    loaded, layout = _with_layout(settings)
+    files = {"train": Path(layout.train), "validation": Path(layout.validation)}
+    questions = describe(files, Path(layout.model(slug(loaded.data.tokenizer_model))))
+    write_composition(
+        questions, *(Path(layout.display("composition", suffix)) for suffix in ("csv", "md", "png", "pdf"))
+    )
+
+
+@app.command()
 def train(
     run: RunName,
     processes: Annotated[int, typer.Option(help="training processes; 0: one per visible GPU")] = 0,

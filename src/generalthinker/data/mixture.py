@@ -3,15 +3,11 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from generalthinker import prompts
 from generalthinker.answers.boxed import BOX, last_box
 from generalthinker.config import Settings
 from generalthinker.config.data import TrainingSourceSettings
@@ -20,6 +16,7 @@ from generalthinker.data.adapt import adapt
 from generalthinker.data.fetch import fetch
 from generalthinker.data.hub import NoAccessError
 from generalthinker.data.identity import content_key, identity
+from generalthinker.data.lengths import prompt_lengths
 from generalthinker.data.questions import digest, read_questions, write_questions
 from generalthinker.data.sources import get
 from generalthinker.files import read_json, write_json
@@ -27,7 +24,6 @@ from generalthinker.records import Question
 
 log = logging.getLogger(__name__)
 MAX_OPTIONS = 10
-TOKENIZER_BATCH = 1000
 
 
 @dataclass(slots=True)
@@ -176,21 +172,8 @@ def _drop_repeated(pools: list[Pool]) -> None:
 
 
 def _too_long(pool: Pool, tokenizer: Path, limit: int) -> list[str]:
-    from transformers import AutoTokenizer
-
-    loaded = AutoTokenizer.from_pretrained(tokenizer)
-    keys = list(pool.questions)
-    too_long: list[str] = []
-    for batch in tqdm(list(_batches(keys)), desc=f"{pool.name}: counting tokens", unit="batch", disable=None):
-        texts = [prompts.question_prompt(loaded, pool.questions[key].question) for key in batch]
-        encoded = loaded(texts, add_special_tokens=False)["input_ids"]
-        too_long += [key for key, tokens in zip(batch, encoded, strict=True) if len(tokens) > limit]
-    return too_long
-
-
-def _batches(keys: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(keys), TOKENIZER_BATCH):
-        yield keys[start : start + TOKENIZER_BATCH]
+    lengths = prompt_lengths([question.question for question in pool.questions.values()], tokenizer, pool.name)
+    return [key for key, tokens in zip(pool.questions, lengths, strict=True) if tokens > limit]
 
 
 def _rank(seed: int, purpose: str, key: str) -> bytes:

@@ -61,6 +61,8 @@ def write_report(settings: Settings, out: Path) -> None:
         facts=_facts(settings),
         tables=[_table(settings, name) for name in settings.tables],
         figures=[_figure(settings, name) for name in settings.figures],
+        questions=describe_questions(settings),
+        composition=_embedded(settings, "composition"),
         health=health(settings),
         benchmarks=_benchmarks(settings),
         reported=settings.reported_values,
@@ -155,7 +157,6 @@ def _facts(settings: Settings) -> list[tuple[str, str]]:
             generations.append(json.loads(metadata).get("generation") or {})
     packages = sorted({name for record in records for name in record.get("versions") or {}})
     facts = [
-        ("Questions", describe_questions(settings) or ""),
         ("Evaluation engine", join_distinct(g.get("engine_version") or g.get("engine") for g in generations)),
         ("Evaluation dtype", join_distinct(g.get("dtype") for g in generations)),
         ("Evaluation device", join_distinct(g.get("device") for g in generations)),
@@ -176,10 +177,15 @@ def _table(settings: Settings, table: str) -> tuple[Display, list[str]]:
 
 
 def _figure(settings: Settings, name: str) -> dict[str, str]:
-    path = Path(Layout(settings.results).display(name, "png"))
-    data = base64.b64encode(path.read_bytes()).decode() if path.exists() else ""
     title = settings.figures[name].title
-    return {"name": name, "title": title, "heading": f"{spoken(name)}: {title}", "data": data}
+    heading = f"{spoken(name)}: {title}"
+    return {"name": name, "title": title, "heading": heading, "data": _embedded(settings, name)}
+
+
+def _embedded(settings: Settings, name: str) -> str:
+    """Return a figure as base64, empty if it is not there."""
+    path = Path(Layout(settings.results).display(name, "png"))
+    return base64.b64encode(path.read_bytes()).decode() if path.exists() else ""
 
 
 def _benchmarks(settings: Settings) -> list[dict[str, Any]]:
