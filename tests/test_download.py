@@ -14,6 +14,7 @@ import yaml
 import hub as standin
 from generalthinker.data import hub
 from generalthinker.data.download import Survey
+from generalthinker.data.fetch import MIRROR_VARIABLE
 from generalthinker.data.hub import Repository
 from generalthinker.files import read_json
 
@@ -50,7 +51,7 @@ def server(tmp_path):
 
 def environment_of(server, folder, **more):
     """Return the environment of a process whose hub is `server` and whose cache is in `folder`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", MIRROR_VARIABLE))}
     return kept | {"HF_ENDPOINT": server.url, "HF_HOME": str(folder / ".cache/huggingface")} | more
 
 

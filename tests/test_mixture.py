@@ -159,7 +159,8 @@ def test_a_hub_that_is_down_is_not_taken_for_missing_access(tokenizer, tmp_path,
 
     mirror = tmp_path / "mirror"
     shutil.copytree(MIRROR, mirror, ignore=shutil.ignore_patterns("gpqa"))
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    for name in ("snapshot_download", "auth_check"):
+        monkeypatch.setattr(huggingface_hub, name, unreachable)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     with pytest.raises(DataError, match="no network here"):
         build(settings(BOTH, 10, 2, mirror=str(mirror), benchmarks={"GPQA": GATED}), tokenizer, tmp_path / "without")

@@ -112,7 +112,7 @@ def failure(repository: Repository, error: Exception) -> DataError:
         "  - run `generalthinker download` on a machine with internet access that shares HF_HOME with this one "
         "(HF_HUB_OFFLINE unset); later steps need none"
     )
-    kind = NoAccessError if repository.gated and _denied(error) else DataError
+    kind = NoAccessError if repository.gated and _denied(repository) else DataError
     return kind("\n".join(lines))
 
 
@@ -121,13 +121,21 @@ def _request(repository: Repository) -> dict:
     return {"repo_type": repository.kind, "revision": repository.revision, "allow_patterns": patterns}
 
 
-def _denied(error: BaseException | None) -> bool:
-    """Return whether access was refused, or could not be asked for because this machine is offline."""
+def _denied(repository: Repository) -> bool:
+    """Return whether the hub refuses this account the repository, or cannot be asked because this machine is offline.
+
+    The error of a failed download does not tell: each way of transfer has its own.
+    """
+    from huggingface_hub import auth_check
     from huggingface_hub.constants import is_offline_mode
     from huggingface_hub.errors import HfHubHTTPError
 
-    while error is not None:
-        if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
-            return True
-        error = error.__cause__
-    return is_offline_mode()
+    if is_offline_mode():
+        return True
+    try:
+        auth_check(repository.id, repo_type=repository.kind)
+    except HfHubHTTPError as error:
+        return error.response.status_code in (401, 403)
+    except Exception:  # no network: nobody refused anything
+        return False
+    return False

@@ -89,7 +89,7 @@ def occurring(settings: Settings, train: Path, validation: Path, manifest: Path)
 
     Where there are none, a rebuilt mixture would be the same: which questions are drawn depends on them alone.
     """
-    found, _ = _gated(settings, list(read_json(manifest)["not_decontaminated_against"]))
+    found, _ = _gated(settings, list(read_json(manifest).get("not_decontaminated_against", {})))
     written = {identity(question) for path in (train, validation) for question in read_questions(path)[0]}
     return {name: len(written & questions) for name, questions in found.items()}
 

@@ -13,7 +13,7 @@ def describe_questions(settings: Settings) -> str | None:
     if not path.exists():
         return None
     manifest = read_json(path)
-    unread = manifest["not_decontaminated_against"]
+    unread = manifest.get("not_decontaminated_against", {})
     rows = f"{manifest['train']['rows']:,} for training, {manifest['validation']['rows']:,} for validation"
     sentence = f"{rows}; none of them in {', '.join(manifest['decontaminated_against'])}"
     if not unread:
