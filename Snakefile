@@ -20,11 +20,12 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
-localrules:
-    all,
-    evaluations,
-    tables,
-    figures,
+# All that needs a network, for every target; `generalthinker download` only fills the hub's cache.
+rule downloads:
+    input:
+        benchmark_files(settings.benchmarks),
+        rules.mixture.output,
+        [layout.model(slug(name)) for name in settings.models_of_kind("hub")],
 
 
 # Named as a target of its own: Snakemake does not miss intermediate files that no target names.

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import datasets
+import huggingface_hub
 import pandas as pd
 import pytest
 
@@ -26,8 +27,7 @@ def no_network(monkeypatch):
         raise ConnectionError("no network here")
 
     monkeypatch.delenv(MIRROR_VARIABLE, raising=False)
-    monkeypatch.setattr(datasets, "load_dataset", unreachable)
-    monkeypatch.setattr(datasets, "get_dataset_config_names", unreachable)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
 
 
 def test_rows_come_from_the_mirror():
@@ -95,30 +95,44 @@ def test_a_missing_dataset_says_what_where_and_what_to_do(tmp_path):
     assert "none is set" in str(caught.value)
 
 
-def test_the_hub_is_asked_for_the_pinned_revision(monkeypatch):
+@pytest.fixture
+def snapshot(monkeypatch, tmp_path):
+    """Let the hub's snapshot be a folder named by its commit; return what was asked for."""
     asked = []
 
-    def load_dataset(dataset, subset, *, split, revision):
-        asked.append((dataset, subset, split, revision))
+    def snapshot_download(repository, *, repo_type, revision, allow_patterns, local_files_only):
+        asked.append((repository, repo_type, revision, allow_patterns))
+        return str(tmp_path / "a1b2c3")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    return asked
+
+
+def test_the_hub_is_asked_for_the_pinned_revision(monkeypatch, snapshot):
+    read = []
+
+    def load_dataset(folder, subset, *, split):
+        read.append((Path(folder).name, subset, split))
         return datasets.Dataset.from_list(ROWS)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     fetched = fetch(source(rows=2), None, 1)
-    assert (fetched.origin, list(fetched.rows)) == ("hub", ROWS)
-    assert asked == [("openai/gsm8k", "main", "test", REVISION)]
+    assert (fetched.origin, fetched.commit, list(fetched.rows)) == ("hub", "a1b2c3", ROWS)
+    assert snapshot == [("openai/gsm8k", "dataset", REVISION, None)]
+    assert read == [("a1b2c3", "main", "test")]
 
 
 @pytest.mark.parametrize(
     ("configurations", "expected"), [(["default"], [None]), (["b", "a"], ["a", "b"]), (["default", "x"], [None])]
 )
-def test_hub_subsets_when_none_is_configured(monkeypatch, configurations, expected):
+def test_hub_subsets_when_none_is_configured(monkeypatch, snapshot, configurations, expected):
     asked = []
 
-    def load_dataset(dataset, subset, *, split, revision):
+    def load_dataset(folder, subset, *, split):
         asked.append(subset)
         return datasets.Dataset.from_list(ROWS)
 
-    monkeypatch.setattr(datasets, "get_dataset_config_names", lambda *args, **kwargs: configurations)
+    monkeypatch.setattr(datasets, "get_dataset_config_names", lambda folder: configurations)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     fetched = fetch(source(subset=None), None, 1)
     assert asked == expected

@@ -1,8 +1,10 @@
 import json
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import yaml
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -13,8 +15,9 @@ from generalthinker.data import DataError
 from generalthinker.data.benchmark import build_benchmark
 from generalthinker.data.choices import multiple_choice
 from generalthinker.data.identity import identity
-from generalthinker.data.mixture import build_mixture
+from generalthinker.data.mixture import build_mixture, occurring
 from generalthinker.data.questions import digest, read_questions, write_questions
+from generalthinker.data.sources import gpqa
 from generalthinker.files import read_json
 from generalthinker.records import Question
 
@@ -37,11 +40,11 @@ def tokenizer(tmp_path_factory):
     return folder
 
 
-def settings(sources, train_rows, validation_rows, *, mirror=MIRROR, max_prompt_tokens=10_000, seed=1):
+def settings(sources, train_rows, validation_rows, *, mirror=MIRROR, max_prompt_tokens=10_000, seed=1, benchmarks=None):
     content = yaml.safe_load(CONFIG.read_text())
     content |= {"mirror": mirror, "tables": {}, "figures": {}, "reported_values": None}
-    content["benchmarks"] = {"MATH-500": {**MATH, "group": "Math", "rows": 2}}
-    content["evaluation"]["suites"] = {"math": ["MATH-500"]}
+    content["benchmarks"] = {"MATH-500": {**MATH, "group": "Math", "rows": 2}} | (benchmarks or {})
+    content["evaluation"]["suites"] = {"math": list(content["benchmarks"])}
     content["data"] |= {
         "sources": sources,
         "train_rows": train_rows,
@@ -81,6 +84,8 @@ def test_filters_decontamination_and_draw(tokenizer, tmp_path):
         assert account["survived"] == account["train"] + account["validation"] + account["not_drawn"]
     assert manifest["train"] == {"rows": 6, "sha256": digest(train)}
     assert manifest["decontaminated_against"] == ["MATH-500"]
+    assert manifest["not_decontaminated_against"] == {}
+    assert math["sha256"] == digest(q for q in [*train, *validation] if q.source == MATH["dataset"])
     assert MIRROR not in json.dumps(manifest)
 
 
@@ -113,6 +118,52 @@ def test_long_prompts_are_dropped(tokenizer, tmp_path):
     train, validation, manifest = build(loaded, tokenizer, tmp_path)
     assert max(len(question.question) for question in [*train, *validation]) <= 63
     assert manifest["sources"]["CrossThink"]["dropped"]["prompt_too_long"] == 2
+
+
+GATED = {
+    "adapter": "gpqa",
+    "dataset": "Idavidrein/gpqa",
+    "subset": "gpqa_main",
+    "split": "train",
+    "revision": "pinned",
+    "gated": True,
+    "group": "Math",
+}
+
+
+@pytest.mark.parametrize("shared", [0, 1])
+def test_a_gated_benchmark_without_access_is_left_out_and_named(tokenizer, tmp_path, shared):
+    """Once it can be read, the overlap is known; without one, a rebuilt mixture is the same."""
+    mirror = tmp_path / "mirror"
+    shutil.copytree(MIRROR, mirror, ignore=shutil.ignore_patterns("gpqa_main"))
+    loaded = settings(BOTH, 11, 2, mirror=str(mirror), benchmarks={"GPQA": GATED})
+    without = build(loaded, tokenizer, tmp_path / "without")
+    assert without[2]["decontaminated_against"] == ["MATH-500"]
+    assert "Idavidrein/gpqa" in without[2]["not_decontaminated_against"]["GPQA"]
+    paths = [tmp_path / "without" / name for name in ("train.parquet", "validation.parquet", "mixture.json")]
+    assert occurring(loaded, *paths) == {}
+
+    question = "Which is the capital of Italy?" if shared else "Which is the capital of Spain?"
+    texts = (question, "Rome", "Paris", "Oslo", "Bonn")
+    (mirror / "Idavidrein/gpqa/train.json").write_text(json.dumps([dict(zip(gpqa.COLUMNS, texts, strict=True))]))
+    assert occurring(loaded, *paths) == {"GPQA": shared}
+    again = build(loaded, tokenizer, tmp_path / "with")
+    assert again[2]["not_decontaminated_against"] == {}
+    assert again[2]["sources"]["CrossThink"]["dropped"].get("in_benchmark", 0) == shared
+    assert (again[:2] == without[:2]) == (shared == 0)
+
+
+def test_a_hub_that_is_down_is_not_taken_for_missing_access(tokenizer, tmp_path, monkeypatch):
+    def unreachable(*args, **kwargs):
+        raise ConnectionError("no network here")
+
+    mirror = tmp_path / "mirror"
+    shutil.copytree(MIRROR, mirror, ignore=shutil.ignore_patterns("gpqa"))
+    for name in ("snapshot_download", "auth_check"):
+        monkeypatch.setattr(huggingface_hub, name, unreachable)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(DataError, match="no network here"):
+        build(settings(BOTH, 10, 2, mirror=str(mirror), benchmarks={"GPQA": GATED}), tokenizer, tmp_path / "without")
 
 
 def test_repeated_questions_are_kept_once_also_across_sources(tokenizer, tmp_path):
@@ -159,9 +210,11 @@ def test_benchmark_manifest(tokenizer, tmp_path):
         "subset": None,
         "split": "test",
         "revision": "pinned",
+        "commit": None,
         "licence": "MIT",
         "origin": "mirror",
         "rows_read": 2,
+        "dropped": {},
         "rows_written": 2,
         "sha256": digest(questions),
     }

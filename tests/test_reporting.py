@@ -362,5 +362,22 @@ def test_status_of_the_paper_before_anything_ran(tmp_path: Path) -> None:
     assert re.search(r"figure4 +waiting +4", text)
 
 
+def test_status_and_report_name_the_benchmarks_that_training_questions_were_not_compared_with(
+    settings: Settings, results: Layout
+) -> None:
+    assert "Questions: not built yet" in status.status(settings)
+    manifest = {
+        "train": {"rows": 21_204},
+        "validation": {"rows": 1000},
+        "decontaminated_against": ["AMC23", "MMLU"],
+        "not_decontaminated_against": {"GPQA": "gated, and Idavidrein/gpqa could not be read"},
+    }
+    write_json(results.mixture_manifest, manifest)
+    report.write_report(settings, Path(results.report))
+    for text in (" ".join(status.status(settings).split()), Path(results.report).read_text()):
+        assert "21,204 for training, 1,000 for validation" in text
+        assert "NOT COMPARED with GPQA (gated, and Idavidrein/gpqa could not be read)" in text
+
+
 def test_captions_name_numbered_displays() -> None:
     assert [spoken(name) for name in ("table1", "figure12", "my_sweep")] == ["Table 1", "Figure 12", "my_sweep"]

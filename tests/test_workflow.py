@@ -33,12 +33,19 @@ def test_a_row_needs_only_its_runs_and_their_suite(tmp_path):
     jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/table1/AMC23.csv")
     assert (jobs["train"], jobs["generate"], jobs["grade"], jobs["table_row"]) == (3, 4, 4, 1)
     assert jobs["download"] == 1
+    assert jobs["benchmark"] == 9, "training waits for no gated benchmark"
     assert "table" not in jobs
 
 
 def test_a_row_of_the_ablation_is_one_run_on_every_suite(tmp_path):
     jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/table2/AM+TC.csv")
     assert (jobs["train"], jobs["generate"], jobs["grade"], jobs["table_row"]) == (1, 6, 6, 1)
+
+
+def test_downloads_are_all_that_needs_a_network(tmp_path):
+    jobs = plan(*fresh(tmp_path), "downloads")
+    jobs.pop("total")
+    assert jobs == {"downloads": 1, "download": 3, "benchmark": 11, "mixture": 1}
 
 
 def test_tables_share_their_runs(tmp_path):
@@ -102,6 +109,35 @@ def test_bad_settings_stop_before_any_job(tmp_path, override, words):
     assert done.returncode != 0
     assert all(word in done.stdout + done.stderr for word in words)
     assert "Job stats" not in done.stderr
+
+
+def test_the_plan_knows_what_was_measured_or_assumed_and_names_the_rest(tmp_path):
+    (tmp_path / "mine.yaml").write_text(f"results: {tmp_path}/results")
+    measured = tmp_path / "results/measured/train/qwen2.5-1.5b"
+    measured.mkdir(parents=True)
+    for name, seconds in (("one", 7200), ("two", 3600), ("three", 9000)):
+        (measured / f"{name}.tsv").write_text(f"s\th:m:s\n{seconds}\t-\n")
+
+    def planned(*arguments):
+        files = f"config/config.yaml,{tmp_path}/mine.yaml"
+        command = [sys.executable, "-m", "generalthinker.cli", "plan", *arguments, "--settings", files]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    done = planned(f"{tmp_path}/results/table2.csv", "--hours", "generate=0.5")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"train +5 +2.00 +4 +40.00", done.stdout), "five runs of four GPUs, the median of three"
+    assert re.search(r"generate +30 +0.50 +1 +15.00", done.stdout)
+    assert "GPU-hours: at least 55.0" in done.stdout
+    assert "Not measured yet: download, benchmark, mixture, grade" in done.stdout
+    for arguments, words in (
+        (("nonsense",), "No rule to produce nonsense"),
+        (("all", "--hours", "training=3"), "training"),
+        (("all", "--hours", "train=x"), "expected rule=hours"),
+    ):
+        done = planned(*arguments)
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_every_rule_has_log_message_resources_and_benchmark():

@@ -30,13 +30,54 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="model/method[_stren
 
 @app.command()
 def check(settings: SettingsFile = PAPER) -> None:
-    """Check a configuration and name what it defines."""
+    """Check settings, access to models and data, and disk space, before anything is computed."""
+    from generalthinker.data.download import needed, survey
+
     loaded = _read(settings)
     print(
         f"{loaded.name}: {len(loaded.models)} models, {len(loaded.methods)} methods, "
         f"{len(loaded.benchmarks)} benchmarks, {len(loaded.tables)} tables, {len(loaded.figures)} figures; "
         f"results go to {loaded.results}"
     )
+    found = survey(needed(loaded))
+    print(found)
+    _questions(loaded)
+    _fail(found.problems)
+
+
+def _questions(settings: Settings) -> None:
+    """Print what is known of training questions that were built without a gated benchmark."""
+    from generalthinker.data.mixture import occurring
+    from generalthinker.reporting.questions import describe_questions
+
+    layout = Layout(settings.results)
+    if (sentence := describe_questions(settings)) is None:
+        return
+    print(f"Questions: {sentence}")
+    files = [Path(path) for path in (layout.train, layout.validation, layout.mixture_manifest)]
+    for name, count in occurring(settings, *files).items():
+        if count:
+            meaning = "`snakemake --forcerun mixture -- all` leaves them out and retrains every run"
+        else:
+            meaning = "the mixture would have been the same with it"
+        print(f"  {name}: {count} of them occur in it; {meaning}")
+
+
+@app.command()
+def download(
+    models: Annotated[bool, typer.Option(help="the models")] = True,
+    datasets: Annotated[bool, typer.Option(help="the datasets")] = True,
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Download what the experiment needs into the hub's cache (HF_HOME), continuing where it was broken off."""
+    from generalthinker.data import download as data
+
+    found = data.survey(data.needed(_read(settings), models=models, datasets=datasets))
+    print(found, flush=True)
+    if not found.fits:
+        _fail(found.problems)
+    data.download(repository for repository in found.names if repository not in found.errors)
+    _fail(found.problems)
 
 
 @app.command()
@@ -73,17 +114,31 @@ def benchmark(name: str, settings: SettingsFile = PAPER) -> None:
 
 @app.command()
 def mixture(settings: SettingsFile = PAPER) -> None:
-    """Build the training and validation questions; every benchmark must be built before."""
+    """Build the training and validation questions; every benchmark that is not gated must be built before."""
     from generalthinker.data.mixture import build_mixture
 
     loaded, layout = _with_layout(settings)
     build_mixture(
         loaded,
-        benchmarks=[Path(layout.benchmark(slug(name))) for name in loaded.benchmarks],
+        benchmarks=[Path(layout.benchmark(slug(name))) for name in loaded.open_benchmarks],
         tokenizer=Path(layout.model(slug(loaded.data.tokenizer_model))),
         train=Path(layout.train),
         validation=Path(layout.validation),
         manifest=Path(layout.mixture_manifest),
+    )
+
+
+@app.command()
+def composition(settings: SettingsFile = PAPER) -> None:
+    """Describe the training and validation questions: a table and a figure of sources, answer types and domains."""
+    from generalthinker.data.composition import composition as describe
+    from generalthinker.reporting.composition import write_composition
+
+    loaded, layout = _with_layout(settings)
+    files = {"train": Path(layout.train), "validation": Path(layout.validation)}
+    questions = describe(files, Path(layout.model(slug(loaded.data.tokenizer_model))))
+    write_composition(
+        questions, *(Path(layout.display("composition", suffix)) for suffix in ("csv", "md", "png", "pdf"))
     )
 
 
@@ -222,6 +277,23 @@ def status(settings: SettingsFile = PAPER) -> None:
     print(describe(_read(settings)))
 
 
+@app.command()
+def plan(
+    targets: Annotated[list[str], typer.Argument(help="what `snakemake` would be asked for, e.g. results/table2.csv")],
+    hours: Annotated[list[str] | None, typer.Option(help="hours of one job, as rule=hours; may be repeated")] = None,
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Show what targets would take before any GPU is asked for: jobs, GPU-hours, the longest chain."""
+    from generalthinker.reporting.plan import describe_plan
+    from generalthinker.reporting.plan import plan as make_plan
+
+    try:
+        assumed = {rule: float(number) for rule, number in (text.split("=") for text in hours or [])}
+    except ValueError:
+        raise StageError(f"--hours {' '.join(hours or [])}: expected rule=hours, e.g. --hours train=6.5") from None
+    print(describe_plan(make_plan(_read(settings), settings.split(","), targets, assumed)))
+
+
 def _read(settings: str) -> Settings:
     return load_frozen(settings) if settings.endswith(".json") else load(settings.split(","))
 
@@ -237,9 +309,15 @@ def _choose(section: Iterable[str], name: str, kind: str) -> None:
         raise StageError(f"unknown {kind} {name!r}; this configuration has: {', '.join(section)}")
 
 
+def _fail(problems: list[str]) -> None:
+    """Stop with all problems at once, if there are any."""
+    if problems:
+        raise StageError("\n".join(problems))
+
+
 def _offline() -> None:
     """Keep compute jobs off the network: models and data were fetched by rules of their own."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 

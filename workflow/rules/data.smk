@@ -12,6 +12,8 @@ rule benchmark:
         layout.log("benchmark", "{name}"),
     benchmark:
         layout.benchmark_file("benchmark", "{name}")
+    # Before everything else: what cannot be had is known before a GPU is asked for.
+    priority: 10
     conda:
         ENVIRONMENT
     resources:
@@ -26,7 +28,8 @@ rule benchmark:
 
 rule mixture:
     input:
-        benchmarks=benchmark_files(settings.benchmarks),
+        # Gated ones are compared with as well if they can be read; nothing else waits for access to them.
+        benchmarks=benchmark_files(settings.open_benchmarks),
         tokenizer=layout.model(slug(settings.data.tokenizer_model)),
     output:
         train=layout.train,

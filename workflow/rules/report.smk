@@ -3,6 +3,7 @@ localrules:
     table_row,
     table,
     figure,
+    composition,
     report,
     audit,
 
@@ -84,10 +85,45 @@ rule figure:
         "generalthinker figure {wildcards.figure} > {log} 2>&1"
 
 
+rule composition:
+    input:
+        rules.mixture.output.train,
+        rules.mixture.output.validation,
+        tokenizer=rules.mixture.input.tokenizer,
+    output:
+        csv=report(
+            layout.display("composition", "csv"),
+            caption="../report/composition.rst",
+            category="Data",
+            labels={"what": "table"},
+        ),
+        md=layout.display("composition", "md"),
+        png=report(
+            layout.display("composition", "png"),
+            caption="../report/composition.rst",
+            category="Data",
+            labels={"what": "figure"},
+        ),
+        pdf=layout.display("composition", "pdf"),
+    log:
+        layout.log("composition"),
+    benchmark:
+        layout.benchmark_file("composition")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+    message:
+        "Describing the training questions"
+    shell:
+        "generalthinker composition > {log} 2>&1"
+
+
 rule report:
     input:
         tables=[layout.display(name, "csv") for name in settings.tables],
         figures=[layout.display(name, "png") for name in settings.figures],
+        composition=rules.composition.output.png,
     output:
         layout.report,
     log:

@@ -160,6 +160,11 @@ class Settings(Section):
             groups.setdefault(benchmark.group, []).append(name)
         return groups
 
+    @property
+    def open_benchmarks(self) -> list[str]:
+        """The benchmarks that can be read without asking for access."""
+        return [name for name, benchmark in self.benchmarks.items() if not benchmark.gated]
+
     def suite_of(self, benchmark: str) -> str:
         """Return the suite that evaluates `benchmark`."""
         return next(suite for suite, names in self.evaluation.suites.items() if benchmark in names)

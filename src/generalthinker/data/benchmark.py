@@ -18,16 +18,19 @@ def build_benchmark(settings: Settings, name: str, out: Path, manifest: Path) ->
     """
     source = settings.benchmarks[name]
     fetched = fetch(source, settings.mirror, settings.data.seed)
-    questions = adapt(source, fetched).questions
+    adapted = adapt(source, fetched)
+    questions = adapted.questions
     record = {
         "benchmark": name,
         "dataset": source.dataset,
         "subset": source.subset,
         "split": source.split,
         "revision": source.revision,
+        "commit": fetched.commit,
         "licence": get(source.adapter).LICENCE,
         "origin": fetched.origin,
         "rows_read": len(fetched.rows),
+        "dropped": dict(adapted.dropped),
         "rows_written": len(questions),
         "sha256": digest(questions),
     }

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Literal
 
 from generalthinker.config.data import SourceSettings
-from generalthinker.data import DataError, synthetic
+from generalthinker.data import DataError, hub, synthetic
 from generalthinker.data.rowfiles import SUFFIXES, read_rows
 from generalthinker.data.sources import Row
 
 MIRROR_VARIABLE = "GENERALTHINKER_DATA_MIRROR"
-HUB = "https://huggingface.co/datasets"
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The rows of one split, and where they came from."""
+    """The rows of one split, where they came from, and on the hub from which commit."""
 
     rows: Sequence[Row]
     origin: Literal["hub", "mirror", "synthetic"]
+    commit: str | None = None
 
 
 def describe(source: SourceSettings) -> str:
@@ -35,7 +35,8 @@ def fetch(source: SourceSettings, mirror: str | None, seed: int) -> Fetched:
 
     `mirror` None means the environment variable GENERALTHINKER_DATA_MIRROR; `seed` is for synthetic rows only. Where
     rows of several subsets are read (`subset: null`), each row has its subset's name under "subset". Raises DataError
-    if the dataset cannot be had, or has another number of rows than `source.rows`.
+    if the dataset cannot be had, or has another number of rows than `source.rows`, and NoAccessError
+    (a DataError) if it is gated and may not be read here.
     """
     if source.dataset == "synthetic":
         if source.rows is None:
@@ -44,13 +45,11 @@ def fetch(source: SourceSettings, mirror: str | None, seed: int) -> Fetched:
             return Fetched(synthetic.rows(source.subset, source.split, source.rows, seed), "synthetic")
         except ValueError as error:
             raise DataError(f"{describe(source)}: {error}") from None
-    folder = mirror or os.environ.get(MIRROR_VARIABLE) or None
-    files = _mirror_files(source, Path(folder)) if folder else {}
-    if files:
+    if files := _mirror_files(source, mirror):
         rows: Sequence[Row] = _tagged({subset: read_rows(path) for subset, path in files.items()})
         fetched, place = Fetched(rows, "mirror"), ", ".join(map(str, files.values()))
     else:
-        fetched, place = Fetched(_from_hub(source, folder), "hub"), f"{HUB}/{source.dataset}"
+        fetched, place = _from_hub(source, mirror), hub.of_source(source).page
     if source.rows is not None and len(fetched.rows) != source.rows:
         raise DataError(
             f"{describe(source)}: expected {source.rows:,} rows, found {len(fetched.rows):,} in {place}. If the "
@@ -60,9 +59,21 @@ def fetch(source: SourceSettings, mirror: str | None, seed: int) -> Fetched:
     return fetched
 
 
-def _mirror_files(source: SourceSettings, mirror: Path) -> dict[str | None, Path]:
+def mirrored(source: SourceSettings, mirror: str | None) -> bool:
+    """Return whether `fetch` would read `source` from the local mirror."""
+    return bool(_mirror_files(source, mirror))
+
+
+def _mirror_folder(mirror: str | None) -> str | None:
+    return mirror or os.environ.get(MIRROR_VARIABLE) or None
+
+
+def _mirror_files(source: SourceSettings, mirror: str | None) -> dict[str | None, Path]:
     """Return subset → file; empty if the mirror lacks the split. The key None stands for a split without subsets."""
-    root = mirror / source.dataset
+    mirror = _mirror_folder(mirror)
+    if mirror is None:
+        return {}
+    root = Path(mirror) / source.dataset
     for folder in ([root / source.subset] if source.subset else []) + [root]:
         if found := _split_file(folder, source.split):
             return {None: found}
@@ -76,21 +87,23 @@ def _split_file(folder: Path, split: str) -> Path | None:
     return next((path for suffix in SUFFIXES if (path := folder / f"{split}{suffix}").is_file()), None)
 
 
-def _from_hub(source: SourceSettings, mirror: str | None) -> Sequence[Row]:
+def _from_hub(source: SourceSettings, mirror: str | None) -> Fetched:
     import datasets
 
     try:
+        # the snapshot and not the hub's id: `datasets` offline takes any revision that it finds in its own cache
+        folder = hub.snapshot(hub.of_source(source))
         subsets: list[str | None] = [source.subset]
         if source.subset is None:
-            names = datasets.get_dataset_config_names(source.dataset, revision=source.revision)
+            names = datasets.get_dataset_config_names(str(folder))
             subsets = [None] if len(names) <= 1 or "default" in names else sorted(names)
-        splits = {
-            subset: datasets.load_dataset(source.dataset, subset, split=source.split, revision=source.revision)
-            for subset in subsets
-        }
-    except Exception as error:  # every network, access and layout error of the library means the same here: no rows
+        splits = {subset: datasets.load_dataset(str(folder), subset, split=source.split) for subset in subsets}
+    except hub.NoAccessError as error:
+        raise hub.NoAccessError(_unavailable(source, mirror, error)) from error
+    except Exception as error:  # every network and layout error of the libraries means the same here: no rows
         raise DataError(_unavailable(source, mirror, error)) from error
-    return next(iter(splits.values())) if len(splits) == 1 else _tagged(splits)
+    rows = next(iter(splits.values())) if len(splits) == 1 else _tagged(splits)
+    return Fetched(rows, "hub", folder.name)
 
 
 def _tagged(splits: dict) -> Sequence[Row]:
@@ -101,21 +114,15 @@ def _tagged(splits: dict) -> Sequence[Row]:
 def _unavailable(source: SourceSettings, mirror: str | None, error: Exception) -> str:
     inner = f"{source.subset}/" if source.subset else ""
     wanted = f"{source.dataset}/{inner}{source.split}{{{','.join(SUFFIXES)}}}"
-    looked = f"no {wanted} in it (nor without the subset's folder)" if mirror else "none is set"
-    lines = [
-        f"{describe(source)}: cannot be read",
-        f"  local mirror {mirror or ''}: {looked}".replace(" :", ":"),
-        f"  hub {HUB}/{source.dataset}: {type(error).__name__}: {str(error).strip()}",
-        "What to do:",
-    ]
-    if source.gated:
-        lines.append(
-            f"  - the dataset is gated: visit {HUB}/{source.dataset}, accept its conditions, and set HF_TOKEN to a "
-            "token of that account"
-        )
-    lines += [
-        "  - run this step on a machine with internet access (HF_HUB_OFFLINE unset); later steps need none",
-        f"  - or lay a copy out as <mirror>/{wanted} and set `mirror: <mirror>` in the configuration, or "
-        f"{MIRROR_VARIABLE}=<mirror>",
-    ]
-    return "\n".join(lines)
+    folder = _mirror_folder(mirror)
+    looked = f"local mirror {folder}: no {wanted} in it (nor without the subset's folder)"
+    hub_says = error if isinstance(error, DataError) else f"{type(error).__name__}: {error}\nWhat to do:"
+    return "\n".join(
+        [
+            f"{describe(source)}: no rows",
+            f"  {looked if folder else 'local mirror: none is set'}",
+            f"  hub: {hub_says}",
+            f"  - or lay a copy out as <mirror>/{wanted} and set `mirror: <mirror>` in the configuration, or "
+            f"{MIRROR_VARIABLE}=<mirror>",
+        ]
+    )

@@ -1,29 +1,29 @@
 """The training mixture: filters, duplicates, decontamination, and a draw that no row order or machine can change."""
 
 import hashlib
+import logging
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from generalthinker import prompts
 from generalthinker.answers.boxed import BOX, last_box
 from generalthinker.config import Settings
 from generalthinker.config.data import TrainingSourceSettings
 from generalthinker.data import DataError
 from generalthinker.data.adapt import adapt
 from generalthinker.data.fetch import fetch
+from generalthinker.data.hub import NoAccessError
 from generalthinker.data.identity import content_key, identity
+from generalthinker.data.lengths import prompt_lengths
 from generalthinker.data.questions import digest, read_questions, write_questions
 from generalthinker.data.sources import get
-from generalthinker.files import write_json
+from generalthinker.files import read_json, write_json
 from generalthinker.records import Question
 
+log = logging.getLogger(__name__)
 MAX_OPTIONS = 10
-TOKENIZER_BATCH = 1000
 
 
 @dataclass(slots=True)
@@ -33,6 +33,7 @@ class Pool:
     name: str
     source: TrainingSourceSettings
     origin: str
+    commit: str | None
     rows_read: int
     dropped: Counter[str]
     questions: dict[str, Question] = field(default_factory=dict)
@@ -49,13 +50,16 @@ def build_mixture(
 ) -> None:
     """Write `train_rows` + `validation_rows` questions and what became of every row (PROTOCOL, "Training data").
 
-    `benchmarks` are the question files that no training question may occur in; `tokenizer` is the folder of the
-    tokenizer that counts prompt tokens. Raises DataError if a dataset cannot be had or too few questions survive.
+    `benchmarks` are the question files of the open benchmarks, `tokenizer` is the folder of the tokenizer that counts
+    prompt tokens. No training question may occur in a benchmark; gated ones are read here, and one that may not be read
+    is named in the manifest instead. Raises DataError if a dataset cannot be had or too few questions survive.
     """
     data = settings.data
     pools = [_pool(settings, name, source) for name, source in data.sources.items()]
     _drop_repeated(pools)
     held_out = {identity(question) for path in benchmarks for question in read_questions(path)[0]}
+    gated, unread = _gated(settings, [name for name, benchmark in settings.benchmarks.items() if benchmark.gated])
+    held_out.update(*gated.values())
     for pool in pools:
         pool.drop("in_benchmark", [key for key in pool.questions if key in held_out])
         pool.drop("prompt_too_long", _too_long(pool, tokenizer, data.max_prompt_tokens))
@@ -70,13 +74,24 @@ def build_mixture(
         "seed": data.seed,
         "max_prompt_tokens": data.max_prompt_tokens,
         "tokenizer_model": data.tokenizer_model,
-        "decontaminated_against": sorted(settings.benchmarks),
+        "decontaminated_against": sorted(set(settings.benchmarks) - set(unread)),
+        "not_decontaminated_against": unread,
         "sources": {pool.name: _account(pool, written) for pool in pools},
         **{split: {"rows": len(rows), "sha256": digest(rows)} for split, rows in written.items()},
     }
     for path, split in ((train, "train"), (validation, "validation")):
         write_questions(path, written[split], {"split": split, "seed": data.seed, **record[split]})
     write_json(manifest, record)
+
+
+def occurring(settings: Settings, train: Path, validation: Path, manifest: Path) -> dict[str, int]:
+    """Return, per benchmark that could not be read when the mixture was built but can be now, its training questions.
+
+    Where there are none, a rebuilt mixture would be the same: which questions are drawn depends on them alone.
+    """
+    found, _ = _gated(settings, list(read_json(manifest).get("not_decontaminated_against", {})))
+    written = {identity(question) for path in (train, validation) for question in read_questions(path)[0]}
+    return {name: len(written & questions) for name, questions in found.items()}
 
 
 def draw(pools: list[Pool], count: int, seed: int) -> dict[str, Question]:
@@ -107,7 +122,7 @@ def draw(pools: list[Pool], count: int, seed: int) -> dict[str, Question]:
 def _pool(settings: Settings, name: str, source: TrainingSourceSettings) -> Pool:
     fetched = fetch(source, settings.mirror, settings.data.seed)
     adapted = adapt(source, fetched, tolerant=True)
-    pool = Pool(name, source, fetched.origin, len(fetched.rows), adapted.dropped)
+    pool = Pool(name, source, fetched.origin, fetched.commit, len(fetched.rows), adapted.dropped)
     for question in adapted.questions:
         if reason := _unsuitable(question):
             pool.dropped[reason] += 1
@@ -119,6 +134,22 @@ def _pool(settings: Settings, name: str, source: TrainingSourceSettings) -> Pool
             question = min(pool.questions[key], question, key=content_key)
         pool.questions[key] = question
     return pool
+
+
+def _gated(settings: Settings, names: list[str]) -> tuple[dict[str, set[str]], dict[str, str]]:
+    """Return the questions of gated benchmarks by identity, and why those of the others cannot be read."""
+    read: dict[str, set[str]] = {}
+    unread: dict[str, str] = {}
+    for name in names:
+        benchmark = settings.benchmarks[name]
+        try:
+            fetched = fetch(benchmark, settings.mirror, settings.data.seed)
+        except NoAccessError as error:
+            log.warning("Training questions are not compared with %s: %s", name, error)
+            unread[name] = f"gated, and {benchmark.dataset} could not be read"
+        else:
+            read[name] = {identity(question) for question in adapt(benchmark, fetched).questions}
+    return read, unread
 
 
 def _unsuitable(question: Question) -> str | None:
@@ -141,21 +172,8 @@ def _drop_repeated(pools: list[Pool]) -> None:
 
 
 def _too_long(pool: Pool, tokenizer: Path, limit: int) -> list[str]:
-    from transformers import AutoTokenizer
-
-    loaded = AutoTokenizer.from_pretrained(tokenizer)
-    keys = list(pool.questions)
-    too_long: list[str] = []
-    for batch in tqdm(list(_batches(keys)), desc=f"{pool.name}: counting tokens", unit="batch", disable=None):
-        texts = [prompts.question_prompt(loaded, pool.questions[key].question) for key in batch]
-        encoded = loaded(texts, add_special_tokens=False)["input_ids"]
-        too_long += [key for key, tokens in zip(batch, encoded, strict=True) if len(tokens) > limit]
-    return too_long
-
-
-def _batches(keys: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(keys), TOKENIZER_BATCH):
-        yield keys[start : start + TOKENIZER_BATCH]
+    lengths = prompt_lengths([question.question for question in pool.questions.values()], tokenizer, pool.name)
+    return [key for key, tokens in zip(pool.questions, lengths, strict=True) if tokens > limit]
 
 
 def _rank(seed: int, purpose: str, key: str) -> bytes:
@@ -164,12 +182,14 @@ def _rank(seed: int, purpose: str, key: str) -> bytes:
 
 def _account(pool: Pool, written: dict[str, list[Question]]) -> dict[str, Any]:
     """Return where a source's rows went: read = dropped + survived, survived = train + validation + not drawn."""
-    counts = {split: sum(identity(q) in pool.questions for q in rows) for split, rows in written.items()}
+    drawn = {split: [q for q in rows if identity(q) in pool.questions] for split, rows in written.items()}
+    counts = {split: len(rows) for split, rows in drawn.items()}
     return {
         "dataset": pool.source.dataset,
         "subset": pool.source.subset,
         "split": pool.source.split,
         "revision": pool.source.revision,
+        "commit": pool.commit,
         "licence": get(pool.source.adapter).LICENCE,
         "origin": pool.origin,
         "take": pool.source.take,
@@ -178,4 +198,5 @@ def _account(pool: Pool, written: dict[str, list[Question]]) -> dict[str, Any]:
         "survived": len(pool.questions),
         **counts,
         "not_drawn": len(pool.questions) - sum(counts.values()),
+        "sha256": digest(chain(drawn["train"], drawn["validation"])),
     }

@@ -3,24 +3,23 @@
 from pathlib import Path
 
 from generalthinker.config.data import HubModelSettings, TinyModelSettings
+from generalthinker.data import hub
 from generalthinker.files import replacing, write_json
 
 
 def make(settings: HubModelSettings | TinyModelSettings, out: Path) -> None:
-    """Write the model to the folder `out`. A broken-off download continues where it stopped, from the hub's cache."""
+    """Write the model to the folder `out`; what is in the hub's cache is not downloaded again."""
     if isinstance(settings, TinyModelSettings):
         from generalthinker.models.tiny import build
 
         build(out, **settings.model_dump(exclude={"kind", "label"}))
         return
-    from huggingface_hub import snapshot_download
-
-    cached = Path(
-        snapshot_download(settings.id, revision=settings.revision, allow_patterns=["*.json", "*.txt", "*.safetensors"])
-    )
+    cached = hub.snapshot(hub.of_model(settings))
     with replacing(out) as temporary:
         temporary.mkdir()
         for file in cached.iterdir():
             # Links into the cache: 15 GB are not stored twice.
             (temporary / file.name).symlink_to(file.resolve())
-        write_json(temporary / "snapshot.json", {"id": settings.id, "revision": settings.revision})
+        write_json(
+            temporary / "snapshot.json", {"id": settings.id, "revision": settings.revision, "commit": cached.name}
+        )

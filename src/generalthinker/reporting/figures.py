@@ -59,14 +59,12 @@ def write_figure(settings: Settings, name: str, png: Path, pdf: Path) -> None:
     """
     spec = settings.figures[name]
     with style():
-        figure = _scaling(settings, spec) if isinstance(spec, ScalingFigure) else _dynamics(settings, spec)
-        save(figure, png, pdf)
+        save(_scaling(settings, spec) if isinstance(spec, ScalingFigure) else _dynamics(settings, spec), png, pdf)
 
 
 def save(figure: Figure, png: Path, pdf: Path) -> None:
-    """Write `figure` to both files and close it."""
+    """Write `figure` as `png` and `pdf` without dates and versions, which would make equal figures differ."""
     try:
-        # Dates and versions in the files would make equal figures differ.
         with replacing(png) as temporary:
             figure.savefig(temporary, metadata={"Software": None})
         with replacing(pdf) as temporary:
@@ -82,14 +80,14 @@ def smooth(values: pd.Series) -> pd.Series:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw in the house style within its `with`."""
+    """Draw what is drawn inside in this project's style."""
     with plt.style.context("default"), matplotlib.rc_context(STYLE):
         yield
 
 
 def _scaling(settings: Settings, spec: ScalingFigure) -> Figure:
     rows = _panels(settings, spec)
-    figure, axes = _grid(len(rows), _panel_width(spec), share_y=True)
+    figure, axes = grid(len(rows), _panel_width(spec), share_y=True)
     grades = GradeFiles(settings)
     tops = [_bars(settings, spec, axis, row, grades) for axis, row in zip(axes, rows, strict=True)]
     axes[0].set_ylim(0, max(tops) * 1.1 or 1)
@@ -143,7 +141,7 @@ def _bars(settings: Settings, spec: ScalingFigure, axis: Axes, row: Row, grades:
 
 
 def _dynamics(settings: Settings, spec: DynamicsFigure) -> Figure:
-    figure, axes = _grid(len(spec.metrics), 4.6)
+    figure, axes = grid(len(spec.metrics), 4.6)
     histories = {label: _history(settings, settings.runs(choice)) for label, choice in spec.runs.items()}
     smoothed = False
     for axis, metric in zip(axes, spec.metrics, strict=True):
@@ -185,7 +183,7 @@ def _history(settings: Settings, runs: list[RunSpec]) -> pd.DataFrame:
     return pd.concat(frames).groupby(level="step").mean()
 
 
-def _grid(count: int, width: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
+def grid(count: int, width: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
     """Return a figure of `count` panels, each `width` inches: two beside each other, or one where they are wide."""
     columns = min(count, 2 if width <= 6 else 1)
     lines = math.ceil(count / columns)

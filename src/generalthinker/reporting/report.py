@@ -19,6 +19,7 @@ from generalthinker.reporting.cells import rows
 from generalthinker.reporting.display import PARTS, Display, build, spoken
 from generalthinker.reporting.inventory import all_evaluations, all_runs
 from generalthinker.reporting.measure import NO_BOX_REASONS, join_distinct
+from generalthinker.reporting.questions import describe_questions
 from generalthinker.reporting.statistics import percent
 
 
@@ -61,6 +62,8 @@ def write_report(settings: Settings, out: Path) -> None:
         facts=_facts(settings),
         tables=[_table(settings, name) for name in settings.tables],
         figures=[_figure(settings, name) for name in settings.figures],
+        questions=describe_questions(settings),
+        composition=_embedded(settings, "composition"),
         health=health(settings),
         benchmarks=_benchmarks(settings),
         reported=settings.reported_values,
@@ -183,10 +186,15 @@ def _table(settings: Settings, table: str) -> tuple[Display, list[str]]:
 
 
 def _figure(settings: Settings, name: str) -> dict[str, str]:
-    path = Path(Layout(settings.results).display(name, "png"))
-    data = base64.b64encode(path.read_bytes()).decode() if path.exists() else ""
     title = settings.figures[name].title
-    return {"name": name, "title": title, "heading": f"{spoken(name)}: {title}", "data": data}
+    heading = f"{spoken(name)}: {title}"
+    return {"name": name, "title": title, "heading": heading, "data": _embedded(settings, name)}
+
+
+def _embedded(settings: Settings, name: str) -> str:
+    """Return a figure as base64, empty if it is not there."""
+    path = Path(Layout(settings.results).display(name, "png"))
+    return base64.b64encode(path.read_bytes()).decode() if path.exists() else ""
 
 
 def _benchmarks(settings: Settings) -> list[dict[str, Any]]:

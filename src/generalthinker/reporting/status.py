@@ -19,6 +19,7 @@ from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
 from generalthinker.reporting.cells import figure_needs, rows
 from generalthinker.reporting.inventory import all_evaluations, all_runs, needed_evaluations
+from generalthinker.reporting.questions import describe_questions
 
 # A training process touches its lock every 15 s; one that has not for this long is gone.
 ALIVE_SECONDS = 120.0
@@ -49,6 +50,7 @@ def status(settings: Settings) -> str:
     out = StringIO()
     console = Console(file=out, width=max(120, shutil.get_terminal_size((140, 24)).columns), highlight=False)
     console.print(f"{settings.name} in {settings.results}")
+    console.print(f"Questions: {describe_questions(settings) or 'not built yet'}")
     console.print(_runs(progress))
     console.print(_evaluations(graded))
     console.print(_displays(settings, progress, graded))

@@ -1,0 +1,104 @@
+"""Everything that an experiment needs from the hub: what is here, what is missing, whether it fits, and fetching it."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from generalthinker.config import Settings
+from generalthinker.config.data import HubModelSettings
+from generalthinker.data import DataError, hub
+from generalthinker.data.fetch import mirrored
+from generalthinker.data.hub import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the hub's cache lacks: per repository the entries that need it, bytes to download, and what is wrong."""
+
+    names: dict[Repository, list[str]]
+    missing: dict[Repository, int]
+    errors: dict[Repository, DataError]
+    free: int
+
+    @property
+    def total(self) -> int:
+        """Bytes to download."""
+        return sum(self.missing.values())
+
+    @property
+    def fits(self) -> bool:
+        """Whether everything that is missing fits on the cache's disk."""
+        return self.total <= self.free
+
+    @property
+    def problems(self) -> list[str]:
+        """What stands in the way of the whole experiment, one message each."""
+        found = [str(error) for error in self.errors.values()]
+        if not self.fits:
+            found.append(
+                f"{hub.cache()}: {size(self.total)} are to be downloaded, {size(self.free)} are free; free some space, "
+                "or set HF_HOME to a folder on a larger disk"
+            )
+        return found
+
+    def __str__(self) -> str:
+        lines = [
+            (repository.kind, repository.id, ", ".join(names), self._state(repository))
+            for repository, names in self.names.items()
+        ]
+        widths = [max(len(line[column]) for line in lines) for column in range(3)] if lines else []
+        table = ["  ".join([*map(str.ljust, line[:3], widths), line[3]]) for line in lines]
+        return "\n".join([*table, f"{size(self.total)} to download to {hub.cache()}, {size(self.free)} free"])
+
+    def _state(self, repository: Repository) -> str:
+        if repository in self.errors:
+            return "no access" if isinstance(self.errors[repository], hub.NoAccessError) else "unreachable"
+        return f"{size(self.missing[repository])} to download" if self.missing[repository] else "here"
+
+
+def needed(settings: Settings, *, models: bool = True, datasets: bool = True) -> dict[Repository, list[str]]:
+    """Return the hub's repositories that the configuration needs, each with the entries that need it.
+
+    Synthetic datasets and tiny models need none, nor do datasets that the local mirror has.
+    """
+    found: dict[Repository, list[str]] = {}
+    for name, model in settings.models.items():
+        if models and isinstance(model, HubModelSettings):
+            found.setdefault(hub.of_model(model), []).append(name)
+    for name, source in [*settings.data.sources.items(), *settings.benchmarks.items()]:
+        if datasets and source.dataset != "synthetic" and not mirrored(source, settings.mirror):
+            found.setdefault(hub.of_source(source), []).append(name)
+    return found
+
+
+def survey(names: dict[Repository, list[str]]) -> Survey:
+    """Look every repository up, in the cache and, unless HF_HUB_OFFLINE is set, on the hub; download nothing."""
+    looked = {repository: hub.look(repository) for repository in names}
+    return Survey(
+        names,
+        {repository: found.missing for repository, found in looked.items()},
+        {repository: found.error for repository, found in looked.items() if found.error},
+        _free(hub.cache()),
+    )
+
+
+def download(repositories: Iterable[Repository]) -> None:
+    """Fill the hub's cache; files that are in it are left alone."""
+    for repository in repositories:
+        hub.snapshot(repository)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people.
+
+    >>> size(512), size(15_237_000_000)
+    ('0.0 MB', '15.2 GB')
+    """
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _free(folder: Path) -> int:
+    """Return the free bytes of the disk that `folder` is, or will be, on."""
+    existing = next(path for path in [folder.absolute(), *folder.absolute().parents] if path.exists())
+    return shutil.disk_usage(existing).free

@@ -1,0 +1,22 @@
+"""How long a question is to a model: tokens of its whole chat prompt."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from generalthinker import prompts
+
+BATCH = 1000
+
+
+def prompt_lengths(questions: Sequence[str], tokenizer: Path, label: str) -> list[int]:
+    """Return the tokens of prompt x of every question; `tokenizer` is a folder, `label` names the progress bar."""
+    from transformers import AutoTokenizer
+
+    loaded = AutoTokenizer.from_pretrained(tokenizer)
+    lengths: list[int] = []
+    for start in tqdm(range(0, len(questions), BATCH), desc=f"{label}: counting tokens", unit="batch", disable=None):
+        texts = [prompts.question_prompt(loaded, question) for question in questions[start : start + BATCH]]
+        lengths += map(len, loaded(texts, add_special_tokens=False)["input_ids"])
+    return lengths

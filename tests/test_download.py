@@ -1,0 +1,201 @@
+"""Downloads from a hub on this machine: whole, killed and continued, then used without it; and refused access."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+import hub as standin
+from generalthinker.data import hub
+from generalthinker.data.download import Survey
+from generalthinker.data.fetch import MIRROR_VARIABLE
+from generalthinker.data.hub import Repository
+from generalthinker.files import read_json
+
+FIXTURES = Path(__file__).parent / "fixtures/mirror"
+ROOT = Path(__file__).parent.parent
+CONFIG = ROOT / "config/config.yaml"
+GATED = "Idavidrein/gpqa"
+MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
+CARD = """---
+configs:
+- config_name: {subset}
+  data_files:
+  - split: {split}
+    path: {path}
+---
+"""
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A hub with one model, an open and a gated dataset."""
+    with standin.running(tmp_path / "hub", gated=(GATED,)) as server:
+        for dataset, subset, split, file in (
+            ("openai/gsm8k", "main", "test", "main/test.jsonl"),
+            (GATED, "gpqa_main", "train", "gpqa_main/train.csv"),
+        ):
+            card = CARD.format(subset=subset, split=split, path=file)
+            content = (FIXTURES / dataset / file).read_bytes()
+            server.add("datasets", dataset, {"README.md": card, file: content})
+        weights = {f"model-{k}.safetensors": bytes(400_000) + bytes([k]) for k in range(4)}
+        server.add("models", MODEL, {"config.json": "{}", "pytorch_model.bin": "unused", **weights})
+        yield server
+
+
+def environment_of(server, folder, **more):
+    """Return the environment of a process whose hub is `server` and whose cache is in `folder`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", MIRROR_VARIABLE))}
+    return kept | {"HF_ENDPOINT": server.url, "HF_HOME": str(folder / ".cache/huggingface")} | more
+
+
+@pytest.fixture
+def command(tmp_path, server):
+    """Return a function that runs `generalthinker` on a configuration with this hub's repositories."""
+    content = yaml.safe_load(CONFIG.read_text())
+    content |= {"results": str(tmp_path / "results"), "tables": {}, "figures": {}, "reported_values": None}
+    commit = server.commit
+    content["models"] = {"qwen": {"kind": "hub", "label": "1.5B", "id": MODEL, "revision": commit(MODEL)}}
+    content["benchmarks"] = {
+        "GSM8K": content["benchmarks"]["GSM8K"] | {"revision": "main", "rows": 2},
+        "GPQA": content["benchmarks"]["GPQA"] | {"revision": commit(GATED), "rows": 2},
+    }
+    content["evaluation"]["suites"] = {"math": ["GSM8K", "GPQA"]}
+    content["data"] |= {"tokenizer_model": "qwen", "sources": {}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+
+    def run(*arguments, start=False, **environment):
+        options = {
+            "args": [sys.executable, "-m", "generalthinker.cli", *arguments, "--settings", "config.yaml"],
+            "cwd": tmp_path,
+            "env": environment_of(server, tmp_path, **environment),
+            "text": True,
+        }
+        if start:
+            return subprocess.Popen(**options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.run(**options, capture_output=True, timeout=120)
+
+    return run
+
+
+def test_everything_is_downloaded_once_and_then_used_without_a_network(command, server, tmp_path):
+    done = command("download", HF_TOKEN=standin.TOKEN)
+    assert done.returncode == 0, done.stderr
+    assert "1.6 MB to download" in done.stdout
+    assert sorted(server.sent) == sorted(
+        ["README.md", "README.md", "main/test.jsonl", "gpqa_main/train.csv", "config.json"]
+        + [f"model-{k}.safetensors" for k in range(4)]
+    )
+    sent = len(server.sent)
+    again = command("download", HF_TOKEN=standin.TOKEN)
+    assert (again.returncode, len(server.sent)) == (0, sent)
+    assert "here" in again.stdout
+    server.shutdown()
+    for listing in (tmp_path / ".cache/huggingface/hub").glob("*/trees"):
+        shutil.rmtree(listing)  # a cache that an older version of the library filled has none
+    for arguments in (("check",), ("model", "qwen"), ("benchmark", "GSM8K"), ("benchmark", "GPQA")):
+        done = command(*arguments, HF_HUB_OFFLINE="1")
+        assert done.returncode == 0, done.stderr
+    manifest = read_json(tmp_path / "results/data/benchmarks/GSM8K.json")
+    assert (manifest["revision"], manifest["commit"]) == ("main", server.commit("openai/gsm8k"))
+    assert (manifest["origin"], manifest["rows_read"]) == ("hub", 2)
+    model = tmp_path / "results/models/qwen"
+    assert sorted(path.name for path in model.iterdir()) == [
+        "config.json",
+        *(f"model-{k}.safetensors" for k in range(4)),
+        "snapshot.json",
+    ]
+
+
+def test_a_killed_download_continues_after_its_last_finished_file(command, server):
+    server.pause = 0.05
+    process = command("download", "--no-datasets", start=True, HF_HUB_DISABLE_PROGRESS_BARS="1")
+    deadline = time.monotonic() + 60
+    while not server.sent:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(0.2)
+    before = list(server.sent)
+    assert 0 < len(before) < 5
+    server.pause = 0.0
+    assert command("download", "--no-datasets").returncode == 0
+    assert sorted(server.sent) == sorted(["config.json", *(f"model-{k}.safetensors" for k in range(4))])
+
+
+def test_without_access_the_rest_is_downloaded_and_the_message_says_what_to_do(command, server):
+    for arguments in (("check",), ("download",), ("benchmark", "GPQA")):
+        done = command(*arguments)
+        assert done.returncode == 1
+        assert "https://huggingface.co/datasets/Idavidrein/gpqa" in done.stderr
+        assert "HF_TOKEN" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert "main/test.jsonl" in server.sent
+    assert "model-3.safetensors" in server.sent
+    assert "no access" in command("check").stdout
+    assert "no access" in command("check", HF_HUB_OFFLINE="1").stdout
+
+
+@pytest.mark.slow
+def test_the_workflow_builds_all_but_the_gated_benchmark(server, tmp_path):
+    gpqa = yaml.safe_load(CONFIG.read_text())["benchmarks"]["GPQA"]
+    gpqa |= {"revision": server.commit(GATED), "rows": 2}
+    mine = {
+        "results": str(tmp_path / "results"),
+        "benchmarks": {"GPQA": gpqa},
+        "evaluation": {"suites": {"gpqa": ["GPQA"]}},
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(mine))
+    files = [ROOT / "config/demo.yaml", ROOT / "tests/smoke.yaml", tmp_path / "mine.yaml"]
+    options = ["--snakefile", ROOT / "Snakefile", "--configfile", *files]
+
+    def snakemake(*targets, **environment):
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "1", *options, "--", *targets],
+            cwd=tmp_path,
+            env=environment_of(server, tmp_path, **environment),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    done = snakemake("downloads", tmp_path / "results/composition.csv")
+    assert done.returncode == 1
+    assert "HF_TOKEN" in done.stderr
+    assert "https://huggingface.co/datasets/Idavidrein/gpqa" in done.stderr
+    manifest = read_json(tmp_path / "results/data/mixture.json")
+    assert list(manifest["not_decontaminated_against"]) == ["GPQA"]
+    assert len(manifest["decontaminated_against"]) == 8
+    assert (tmp_path / "results/composition.csv").read_text().splitlines()[-1].startswith("all,all,all,64,8,")
+    again = snakemake("downloads", HF_TOKEN=standin.TOKEN)
+    assert again.returncode == 0, again.stderr
+    assert read_json(tmp_path / "results/data/mixture.json") == manifest, "access that comes later rebuilds nothing"
+    assert (tmp_path / "results/data/benchmarks/GPQA.parquet").exists()
+
+
+def test_a_revision_that_does_not_exist_stops_and_is_named(command, tmp_path):
+    config = tmp_path / "config.yaml"
+    content = yaml.safe_load(config.read_text())
+    content["models"]["qwen"]["revision"] = "f" * 40
+    config.write_text(yaml.safe_dump(content))
+    done = command("model", "qwen")
+    assert done.returncode == 1
+    assert MODEL in done.stderr
+    assert "f" * 40 in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_too_little_space_is_said_before_anything_is_downloaded():
+    repository = Repository("model", MODEL, "main")
+    survey = Survey({repository: ["qwen"]}, {repository: 15_000_000_000}, {}, 2_000_000_000)
+    assert not survey.fits
+    (problem,) = survey.problems
+    for part in ("15.0 GB", "2.0 GB", "HF_HOME", str(hub.cache())):
+        assert part in problem
