@@ -134,10 +134,8 @@ def main() -> None:
     for source, account in manifest["sources"].items():
         print(f"{source}: {account['rows_read']:,} rows read, {account['survived']:,} survive, {account['dropped']}")
     written = f"{manifest['train']['rows']:,} + {manifest['validation']['rows']:,} written"
-    cores = len(os.sched_getaffinity(0))
-    print(
-        f"{written} from {given.rows:,} rows ({given.origin}) in {seconds:.0f} s, {peak:.2f} GiB at most, {cores} cores"
-    )
+    cost = f"{seconds:.0f} s, {used:.0f} s of CPU, {peak:.2f} GiB at most, {len(os.sched_getaffinity(0))} cores"
+    print(f"{written} from {given.rows:,} rows ({given.origin}) in {cost}")
 
 
 if __name__ == "__main__":
