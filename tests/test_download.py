@@ -13,9 +13,9 @@ import yaml
 
 import hub as standin
 from generalthinker.data import hub
-from generalthinker.data.download import Survey
 from generalthinker.data.fetch import MIRROR_VARIABLE
 from generalthinker.data.hub import Repository
+from generalthinker.data.survey import Survey
 from generalthinker.files import read_json
 
 FIXTURES = Path(__file__).parent / "fixtures/mirror"
