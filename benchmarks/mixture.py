@@ -107,13 +107,15 @@ def write_settings(folder: Path, rows: int, origin: str) -> None:
     train_tokenizer(texts, 8000).save_pretrained(folder / "results/models/qwen2.5-1.5b")
 
 
-def command(folder: Path, *arguments: str) -> tuple[float, float]:
-    """Run one stage; return its seconds and the largest peak memory (GiB) of any stage so far."""
+def command(folder: Path, *arguments: str) -> tuple[float, float, float]:
+    """Run one stage; return its seconds, its CPU seconds and the largest peak memory (GiB) of any stage so far."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder)}
-    start = time.perf_counter()
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     arguments = ("-m", "generalthinker.cli", *arguments, "--settings", str(folder / "config.yaml"))
     subprocess.run([sys.executable, *arguments], check=True, env=environment)
-    return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - start, used, after.ru_maxrss / 2**20
 
 
 def main() -> None:
@@ -127,15 +129,13 @@ def main() -> None:
         write_sources(folder, given.rows, given.origin)
         write_settings(folder, given.rows, given.origin)
         command(folder, "benchmark", "MATH-500")
-        seconds, peak = command(folder, "mixture")
+        seconds, used, peak = command(folder, "mixture")
         manifest = json.loads((folder / "results/data/mixture.json").read_text())
     for source, account in manifest["sources"].items():
         print(f"{source}: {account['rows_read']:,} rows read, {account['survived']:,} survive, {account['dropped']}")
     written = f"{manifest['train']['rows']:,} + {manifest['validation']['rows']:,} written"
-    cores = len(os.sched_getaffinity(0))
-    print(
-        f"{written} from {given.rows:,} rows ({given.origin}) in {seconds:.0f} s, {peak:.2f} GiB at most, {cores} cores"
-    )
+    cost = f"{seconds:.0f} s, {used:.0f} s of CPU, {peak:.2f} GiB at most, {len(os.sched_getaffinity(0))} cores"
+    print(f"{written} from {given.rows:,} rows ({given.origin}) in {cost}")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ import yaml
 
 import hub as standin
 from generalthinker.data import hub
-from generalthinker.data.download import Survey
 from generalthinker.data.fetch import MIRROR_VARIABLE
 from generalthinker.data.hub import Repository
+from generalthinker.data.survey import Survey
 from generalthinker.files import read_json
 
 FIXTURES = Path(__file__).parent / "fixtures/mirror"
@@ -156,15 +156,18 @@ def test_the_workflow_builds_all_but_the_gated_benchmark(server, tmp_path):
     files = [ROOT / "config/demo.yaml", ROOT / "tests/smoke.yaml", tmp_path / "mine.yaml"]
     options = ["--snakefile", ROOT / "Snakefile", "--configfile", *files]
 
-    def snakemake(*targets, **environment):
+    def run(*command, **environment):
         return subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "1", *options, "--", *targets],
+            [sys.executable, "-m", *command],
             cwd=tmp_path,
             env=environment_of(server, tmp_path, **environment),
             capture_output=True,
             text=True,
             timeout=300,
         )
+
+    def snakemake(*targets, **environment):
+        return run("snakemake", "--cores", "1", *options, "--", *targets, **environment)
 
     done = snakemake("downloads", tmp_path / "results/composition.csv")
     assert done.returncode == 1
@@ -178,6 +181,9 @@ def test_the_workflow_builds_all_but_the_gated_benchmark(server, tmp_path):
     assert again.returncode == 0, again.stderr
     assert read_json(tmp_path / "results/data/mixture.json") == manifest, "access that comes later rebuilds nothing"
     assert (tmp_path / "results/data/benchmarks/GPQA.parquet").exists()
+    check = ("generalthinker.cli", "check", "--settings", ",".join(map(str, files)))
+    assert "NOT COMPARED with GPQA" in run(*check, HF_HUB_OFFLINE="1").stdout
+    assert "GPQA: 0 of them occur in it" in run(*check, HF_HUB_OFFLINE="1").stdout
 
 
 def test_a_revision_that_does_not_exist_stops_and_is_named(command, tmp_path):

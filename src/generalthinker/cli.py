@@ -31,7 +31,7 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="model/method[_stren
 @app.command()
 def check(settings: SettingsFile = PAPER) -> None:
     """Check settings, access to models and data, and disk space, before anything is computed."""
-    from generalthinker.data.download import needed, survey
+    from generalthinker.data.survey import needed, survey
 
     loaded = _read(settings)
     print(
@@ -70,13 +70,14 @@ def download(
     settings: SettingsFile = PAPER,
 ) -> None:
     """Download what the experiment needs into the hub's cache (HF_HOME), continuing where it was broken off."""
-    from generalthinker.data import download as data
+    from generalthinker.data.hub import snapshot
+    from generalthinker.data.survey import needed, survey
 
-    found = data.survey(data.needed(_read(settings), models=models, datasets=datasets))
+    found = survey(needed(_read(settings), models=models, datasets=datasets))
     print(found, flush=True)
-    if not found.fits:
-        _fail(found.problems)
-    data.download(repository for repository in found.names if repository not in found.errors)
+    if found.fits:
+        for repository in found.missing:
+            snapshot(repository)
     _fail(found.problems)
 
 

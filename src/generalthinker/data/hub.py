@@ -35,14 +35,6 @@ class Repository:
         return f"{PAGE}/{'datasets/' if self.kind == 'dataset' else ''}{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """What is to be downloaded of a repository (bytes), or why it cannot be."""
-
-    missing: int = 0
-    error: DataError | None = None
-
-
 def of_source(source: SourceSettings) -> Repository:
     """Return the repository of a dataset."""
     return Repository("dataset", source.dataset, source.revision or "main", source.gated)
@@ -58,35 +50,31 @@ def snapshot(repository: Repository) -> Path:
 
     A broken-off download continues after its last finished file. Raises NoAccessError or DataError.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.constants import is_offline_mode
+    from huggingface_hub import is_offline_mode, snapshot_download
 
     try:
         # without `local_files_only` the library wants a list of the files, which its older versions did not keep
         return Path(snapshot_download(repository.id, **_request(repository), local_files_only=is_offline_mode()))
     except Exception as error:  # whatever the library raises here means the same: no files
-        raise failure(repository, error) from error
+        raise _failure(repository, error) from error
 
 
-def look(repository: Repository) -> Lookup:
-    """Return what is to be downloaded of a repository without downloading it."""
-    from huggingface_hub import auth_check, snapshot_download
-    from huggingface_hub.constants import is_offline_mode
+def missing(repository: Repository) -> int:
+    """Return the bytes that `snapshot` would download. Raises what `snapshot` would, as far as that can be known."""
+    from huggingface_hub import auth_check, is_offline_mode, snapshot_download
 
+    if is_offline_mode():
+        snapshot(repository)
+        return 0
     try:
-        if is_offline_mode():
-            snapshot(repository)
-            return Lookup()
         files = snapshot_download(repository.id, **_request(repository), dry_run=True)
-        missing = sum(file.file_size or 0 for file in files if file.will_download)
-        if missing and repository.gated:
+        count = sum(file.file_size or 0 for file in files if file.will_download)
+        if count and repository.gated:
             # the files of a gated repository can be listed by those who may not read them
             auth_check(repository.id, repo_type=repository.kind)
-        return Lookup(missing)
-    except DataError as error:
-        return Lookup(error=error)
     except Exception as error:  # as in `snapshot`
-        return Lookup(error=failure(repository, error))
+        raise _failure(repository, error) from error
+    return count
 
 
 def cache() -> Path:
@@ -96,7 +84,7 @@ def cache() -> Path:
     return Path(HF_HUB_CACHE)
 
 
-def failure(repository: Repository, error: Exception) -> DataError:
+def _failure(repository: Repository, error: Exception) -> DataError:
     """Return the error that says what to do about `error`."""
     lines = [
         f"{repository.kind} {repository.id} (revision {repository.revision}) cannot be read: "
@@ -126,8 +114,7 @@ def _denied(repository: Repository) -> bool:
 
     The error of a failed download does not tell: each way of transfer has its own.
     """
-    from huggingface_hub import auth_check
-    from huggingface_hub.constants import is_offline_mode
+    from huggingface_hub import auth_check, is_offline_mode
     from huggingface_hub.errors import HfHubHTTPError
 
     if is_offline_mode():

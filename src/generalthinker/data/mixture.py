@@ -123,6 +123,7 @@ def _pool(settings: Settings, name: str, source: TrainingSourceSettings) -> Pool
     fetched = fetch(source, settings.mirror, settings.data.seed)
     adapted = adapt(source, fetched, tolerant=True)
     pool = Pool(name, source, fetched.origin, fetched.commit, len(fetched.rows), adapted.dropped)
+    del fetched  # the rows are a third of the memory
     for question in adapted.questions:
         if reason := _unsuitable(question):
             pool.dropped[reason] += 1

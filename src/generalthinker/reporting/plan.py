@@ -78,7 +78,7 @@ def describe_plan(steps: list[Step]) -> str:
     lines = [
         frame.to_string(index=False),
         f"GPU-hours: {least}{gpu_hours:.1f}",
-        f"Longest chain, with GPUs for all jobs of a rule at once: {least}{path:.1f} h",
+        f"Longest chain, one job of each rule after the other: {least}{path:.1f} h",
     ]
     if unknown:
         lines.append(

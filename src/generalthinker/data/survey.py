@@ -1,7 +1,6 @@
-"""Everything that an experiment needs from the hub: what is here, what is missing, whether it fits, and fetching it."""
+"""Everything that an experiment needs from the hub: what is here, what is missing, and whether it fits."""
 
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,19 +73,14 @@ def needed(settings: Settings, *, models: bool = True, datasets: bool = True) ->
 
 def survey(names: dict[Repository, list[str]]) -> Survey:
     """Look every repository up, in the cache and, unless HF_HUB_OFFLINE is set, on the hub; download nothing."""
-    looked = {repository: hub.look(repository) for repository in names}
-    return Survey(
-        names,
-        {repository: found.missing for repository, found in looked.items()},
-        {repository: found.error for repository, found in looked.items() if found.error},
-        _free(hub.cache()),
-    )
-
-
-def download(repositories: Iterable[Repository]) -> None:
-    """Fill the hub's cache; files that are in it are left alone."""
-    for repository in repositories:
-        hub.snapshot(repository)
+    missing: dict[Repository, int] = {}
+    errors: dict[Repository, DataError] = {}
+    for repository in names:
+        try:
+            missing[repository] = hub.missing(repository)
+        except DataError as error:
+            errors[repository] = error
+    return Survey(names, missing, errors, _free(hub.cache()))
 
 
 def size(count: int) -> str:
