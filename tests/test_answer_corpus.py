@@ -35,14 +35,14 @@ def cases(*verdicts):
                         )
 
 
-@pytest.mark.parametrize(("response", "reference", "answer_type", "options", "right"), cases("right", "wrong"))
+@pytest.mark.parametrize(("response", "reference", "answer_type", "options", "right"), list(cases("right", "wrong")))
 def test_the_grader_agrees(response, reference, answer_type, options, right):
     found = grade(response, reference, answer_type, options)
     assert found.correct == right, found
     assert found.reason in REASONS
 
 
-@pytest.mark.parametrize(("response", "reference", "answer_type", "options", "_"), cases("missed"))
+@pytest.mark.parametrize(("response", "reference", "answer_type", "options", "_"), list(cases("missed")))
 def test_known_misses_are_still_missed(response, reference, answer_type, options, _):
     """One that is found after all belongs under `right`."""
     assert not grade(response, reference, answer_type, options).correct
