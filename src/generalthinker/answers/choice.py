@@ -16,7 +16,7 @@ _LETTER_AND_TEXT = re.compile(
 _LETTER_THEN_TEXT = re.compile(rf"(?i:{_NAMED})([A-Z])(?:\s*\((.*)\)|[\s,]\s*(\S.*))", re.DOTALL)
 # after "C." these mean that something other than option C is being said
 _SAYS_MORE = re.compile(
-    r"\s*(?:[,;/&?]|(?:and|or|not|nor|is|isn't)\b)|(?:[,;/&]|\b(?:and|or|not))\s*\(?[A-Z]\)?(?![\w'])|(?<!\w)\(?[A-Z][).:](?!\w)"
+    r"^(?:[,;/&?]|(?:and|or|nor|is|isn't)\b)|(?:[,;/&]|\b(?:and|or|not))\s*\(?[A-Z]\)?(?![\w'])|(?<!\w)\(?[A-Z][).:](?!\w)"
 )
 MAX_CHARACTERS = 2000
 

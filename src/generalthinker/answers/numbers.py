@@ -39,7 +39,7 @@ class Number:
 
 
 def read_number(text: str) -> Number | None:
-    r"""Return the number that a tidy answer is, or None: 1,234.5; 3/4; 1\frac{4}{5}; 2.5\times10^{3}; 0.\overline{3}."""
+    r"""Return the number that a tidy answer is, or None: 1,234.5; 3/4; 1\frac{4}{5}; 2\times10^{3}; 0.\overline{3}."""
     stripped = re.sub(r"\s*\\?%$", "", text).strip()
     percent = stripped != text.strip()
     if len(stripped) > MAX_DIGITS:
