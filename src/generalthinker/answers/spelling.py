@@ -15,8 +15,9 @@ _FRAMES = [
     for pattern, inner in (
         (r"\A(?:\\text\{)?\s*(?i:(?:the )?(?:final )?answer(?: is)?)\s*:?\s*\}?\s*(?=\S)", ""),
         (r"\A(?:\\text(?:bf|rm)?\{)?\([A-E]\)\}?\s+(?=\S)", ""),
-        (rf"\A{NAMES}\s*\\in(?![A-Za-z])\s*", ""),
+        (rf"\A{NAMES}\s*\\(?:in|equiv)(?![A-Za-z])\s*", ""),
         (r"\A\\\{\s*\w\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\mid|:|\|)(.*)\\\}\Z", r"\1"),
+        (r"\A(?:\\text\{\s*)?(?:all real numbers|\\mathbb\s*\{?R\}?)\s*\}?\Z", r"(-\\infty,\\infty)"),
     )
 ]
 # In the order in which they apply.
@@ -46,6 +47,8 @@ _SPELLINGS = [
             r"[(\[]\s*\\begin\{(array|matrix)\}(?:\{[clr|]*\})?(.*)\\end\{\1\}\s*[)\]]",
             r"\\begin{pmatrix}\2\\end{pmatrix}",
         ),
+        (r"\\begin\{cases\}(.*)\\end\{cases\}", lambda match: match[1].replace(r"\\", ",")),
+        (r"\\pmod\s*\{?(\w+)\}?", r"\\pmod{\1}"),
         (r"\\%|\s*\bpercent\b", "%"),
     )
 ]

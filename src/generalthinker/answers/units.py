@@ -37,6 +37,7 @@ _NAMES = {
 _CANONICAL = {alias: name for name, aliases in _NAMES.items() for alias in aliases.split()}
 _POWERS = {"square": "2", "sq": "2", "squared": "2", "cubic": "3", "cubed": "3"}
 _NOT_UNITS = {
+    "not",
     "more",
     "less",
     "least",
