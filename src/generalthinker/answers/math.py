@@ -126,11 +126,15 @@ def _same_set(given: list[str], wanted: list[str], depth: int) -> bool:
 def _alike_assigned(given: str, wanted: str) -> tuple[str, str]:
     """Return both answers without "x =" where only one of them has it, or both name the same variable."""
     matches = _ASSIGNED.fullmatch(given), _ASSIGNED.fullmatch(wanted)
-    values = [match["value"].strip() if match else text for match, text in zip(matches, (given, wanted), strict=True)]
-    if matches[0] and matches[1]:
-        return (values[0], values[1]) if matches[0][1] == matches[1][1] else (given, wanted)
-    plain = wanted if matches[0] else given
-    return (values[0], values[1]) if "=" not in plain else (given, wanted)
+    if matches[0] and matches[1] and matches[0][1] != matches[1][1]:
+        return given, wanted
+    if matches[0] and ("=" not in wanted or matches[1]):
+        given = matches[0]["value"].strip()
+    elif "=" not in wanted and split_values(given) is None:
+        given = given.rsplit("=", 1)[-1].strip()  # P(A) = 1/3 + 1/4 = 7/12
+    if matches[1] and ("=" not in given or matches[0]):
+        wanted = matches[1]["value"].strip()
+    return given, wanted
 
 
 def _wordy(text: str) -> bool:

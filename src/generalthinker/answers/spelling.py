@@ -13,7 +13,7 @@ _DOLLARS = re.compile(r"\s*(-?)\s*(?:\\text\{)?\\\$\s*(-?\d[\d,.]*)\}?\s*")
 _FRAMES = [
     (re.compile(pattern, re.DOTALL), inner)
     for pattern, inner in (
-        (r"\A(?:\\text\{)?\s*(?i:(?:the )?(?:final )?answer(?: is)?)\s*:?\s*\}?\s*(?=\S)", ""),
+        (r"\A\\text\{[^{}]*(?::|\bis)\s*\}\s*(?=\S)|\A(?i:answer)\s*:\s*(?=\S)", ""),
         (r"\A(?:\\text(?:bf|rm)?\{)?\([A-E]\)\}?\s+(?=\S)", ""),
         (rf"\A{NAMES}\s*\\(?:in|equiv)(?![A-Za-z])\s*", ""),
         (r"\A\\\{\s*\w\s*(?:\\in\s*\\mathbb\s*\{?R\}?)?\s*(?:\\mid|:|\|)(.*)\\\}\Z", r"\1"),
