@@ -8,17 +8,17 @@ from generalthinker.answers.spelling import key, normalise
 
 _REFERENCE = re.compile(r"([A-Z])(?:\.|$)")
 _NAMED = r"(?:(?:the\s+)?(?:correct\s+|final\s+)?(?:option|choice|answer)\s*(?:is)?\s*:?\s*)?"
-_LETTER = re.compile(r"[(\[]?\s*([A-Z])\s*[)\]]?\s*[.:)]?")
+_LETTER = re.compile(r"[(\[\"]?\s*([A-Z])\s*[)\]\"]?\s*[.:)]?")
 _NAMED_LETTER = re.compile(rf"{_NAMED}{_LETTER.pattern}", re.IGNORECASE)
 _LETTER_AND_TEXT = re.compile(
-    rf"(?i:{_NAMED})(?:[(\[]\s*([A-Z])\s*[)\]]\s*[.:-]?|([A-Z])\s*[.:)]|([A-Z])\s+[-–—])\s*(\S.*)", re.DOTALL
+    rf"(?i:{_NAMED})(?:[(\[]\s*([A-Z])\s*[)\]]\s*(?:[.:]|[-—]\s)?|([A-Z])\s*[.:)]|([A-Z])\s+[-—]\s)\s*(\S.*)", re.DOTALL
 )
 _LETTER_THEN_TEXT = re.compile(rf"(?i:{_NAMED})([A-Z])(?:\s*\((.*)\)|[\s,]\s*(\S.*))", re.DOTALL)
 # after "C." these mean that something other than option C is being said
 _SAYS_MORE = re.compile(
     r"^(?:[,;/&?]|(?:and|or|nor|is|isn't)\b)|(?:[,;/&]|\b(?:and|or|not))\s*\(?[A-Z]\)?(?![\w'])|(?<!\w)\(?[A-Z][).:](?!\w)"
 )
-MAX_CHARACTERS = 2000
+MAX_CHARACTERS = 5000
 
 
 def reference_letter(reference: str) -> str:
