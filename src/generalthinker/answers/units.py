@@ -36,28 +36,8 @@ _NAMES = {
 }
 _CANONICAL = {alias: name for name, aliases in _NAMES.items() for alias in aliases.split()}
 _POWERS = {"square": "2", "sq": "2", "squared": "2", "cubic": "3", "cubed": "3"}
-_NOT_UNITS = {
-    "not",
-    "more",
-    "less",
-    "least",
-    "most",
-    "than",
-    "sin",
-    "cos",
-    "tan",
-    "cot",
-    "csc",
-    "log",
-    "ln",
-    "exp",
-    "pi",
-    "sqrt",
-    "and",
-    "or",
-    "mod",
-    "infinity",
-}
+_NOT_UNITS = {"and", "or", "not", "more", "less", "least", "most", "than", "mod", "infinity"}
+_NOT_UNITS |= {"sin", "cos", "tan", "cot", "csc", "log", "ln", "exp", "pi", "sqrt"}
 
 _TEXT = r"\\(?:text(?:rm|normal|it|bf)?|mbox|mathrm|mathit|operatorname)\s*\{(?:[^{}]|\{[^{}]*\})*\}"
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)"
