@@ -63,11 +63,10 @@ def _same(given: str, wanted: str, depth: int) -> bool:
         return any(_same(side, wanted, depth + 1) for side in _APPROXIMATELY.split(given) if side.strip())
     (given, given_unit), (wanted, wanted_unit) = _without_unit(given), _without_unit(wanted)
     given, wanted = _alike_assigned(given, wanted)
-    if given_unit or wanted_unit:
-        if conflict(given_unit, wanted_unit):
-            return False
-        if key(given) == key(wanted):
-            return True
+    if conflict(given_unit, wanted_unit):
+        return False
+    if key(given) == key(wanted):
+        return True
     one, other = read_number(given), read_number(wanted)
     if one and other:
         return one.equals(other)

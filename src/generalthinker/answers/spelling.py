@@ -8,7 +8,7 @@ from generalthinker.answers.latex import tidy, unwrap
 NAME = r"\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?"
 NAMES = rf"(?:{NAME}|\(\s*{NAME}(?:\s*,\s*{NAME})*\s*\))"
 
-_DOLLARS = re.compile(r"\s*(-?)\s*(?:\\text\{)?\\\$\s*(-?\d[\d,.]*)\}?\s*")
+_DOLLARS = re.compile(r"\s*(-?)\s*(?:\\text\{)?\\\$\s*(-?\d[\d,]*(?:\.\d+)?)\.?\}?\s*")
 # What may stand around an answer: a label, a contest's letter, x ∈ [0, 1], {x | x > 0}
 _FRAMES = [
     (re.compile(pattern, re.DOTALL), inner)
@@ -49,6 +49,7 @@ _SPELLINGS = [
         ),
         (r"\\begin\{cases\}(.*)\\end\{cases\}", lambda match: match[1].replace(r"\\", ",")),
         (r"\\pmod\s*\{?(\w+)\}?", r"\\pmod{\1}"),
+        (r"(?<=[\d.])[eE]([-+]?\d+)(?![\w.])", r" \\times 10^{\1}"),
         (r"\\%|\s*\bpercent\b", "%"),
     )
 ]

@@ -46,7 +46,9 @@ _TEXT_TAIL = re.compile(
     rf"(?:(?:{_TEXT_UNIT}|\\frac\s*\{{\s*{_TEXT_UNIT}\s*\}}\s*\{{\s*{_TEXT_UNIT}\s*\}})(?:[\s/*()]|\\cdot(?![A-Za-z]))*)+$"
 )
 _NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d*)?|\.\d+)(?:\s*/\s*\d+)?|[-+]?\d*\s*\\frac\{-?\d+\}\{\d+\}"
-_PLAIN_UNIT = re.compile(rf"(?P<value>{_NUMBER})(?P<space>\s*)(?P<unit>[A-Za-z][A-Za-z.\s/]*{_POWER}?)")
+_PLAIN_UNIT = re.compile(
+    rf"(?P<value>(?:[^=]*=\s*)?(?:{_NUMBER}))(?P<space>\s*)(?P<unit>[A-Za-z][A-Za-z.\s/]*{_POWER}?)"
+)
 _DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree\b)\s*(?:\\(?:text|mathrm)\s*\{\s*([CF])\s*\}|([CF])\b)?")
 _TEXT_OPENING = re.compile(r"\\[a-z]+\s*\{")
 
