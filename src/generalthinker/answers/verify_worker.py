@@ -15,7 +15,7 @@ def equal(reference: str, given: str) -> bool:
     from math_verify import LatexExtractionConfig, parse, verify
     from sympy import Expr
 
-    # units are read in units.py; what is left of them here would be a variable: the c of c/2
+    # units.py has taken the unit off; asked to do it again, math-verify drops the last letter of c/2 written as (1/2)c
     plain = LatexExtractionConfig(normalization_config=NormalizationConfig(malformed_operators=True, nits=True))
     gold, target = (
         parse(f"${text}$", [plain], parsing_timeout=None, fallback_mode="no_fallback") for text in (reference, given)
