@@ -22,21 +22,26 @@ _CHARACTERS = str.maketrans(
         "°": r"^\circ",
         "²": "^2",
         "³": "^3",
-        "√": r"\sqrt",
+        "√": r"\sqrt ",
+        "≈": r"\approx ",
+        "∅": r"\emptyset ",
         "“": '"',
         "”": '"',
         "’": "'",
     }
 )
 _LAYOUT = re.compile(
-    r"\\(?:left|right)\.|\\(?:left|right|displaystyle|textstyle|[bB]igg?[lrm]?|mathstrut|nonumber)(?![A-Za-z])"
+    r"\\(?:text)?color\{\w+\}|\\(?:left|right)\.|\\(?:left|right|displaystyle|textstyle|[Hh]uge|L(?:ARGE|arge)|large|small|[bB]igg?[lrm]?|mathstrut|nonumber)(?![A-Za-z])"
 )
 # The first alternative keeps `\\`, a matrix's row end, from being read as the start of "\ ".
 _SPACING = re.compile(r"(\\\\)|\\!|\\[,;:> ]|\\q?quad(?![A-Za-z])|\\[hv]space\*?\{[^{}]*\}|\s+")
 _FONT = re.compile(
-    r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|math(?:bf|it|rm|sf|tt|cal|bb)?|mbox|boldsymbol|bm|operatorname\*?|emph)"
+    r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|math(?:bf|it|rm|sf|tt|cal|bb)?|mbox|boldsymbol|bm|operatorname\*?|emph|underline)"
     r"\s*\{([^{}]*)\}"
 )
+# 12{,}345, 12,\!345, 12\,345 and 12\ 345 are 12345
+_THOUSANDS = re.compile(r"\{,\}|\\text\{,\}|,\s*\\!\s*|(?<=\d)\\[, ](?=\d{3}(?!\d))")
+_UNICODE_ROOT = re.compile(r"√\s*(\d+)")
 _WRAPPED = re.compile(r"\\\((.*)\\\)|\\\[(.*)\\\]|\*\*(.*)\*\*", re.DOTALL)
 
 
@@ -46,11 +51,11 @@ def tidy(text: str) -> str:
     Dollar signs go whether they open mathematics or name a currency; font commands stay (see `unwrap`), and so does
     `~`, which is a space in mathematics and a negation in logic.
     """
-    text = text.translate(_CHARACTERS).replace(r"\$", "").replace("$", "").strip()
+    text = _UNICODE_ROOT.sub(r"\\sqrt{\1}", text).translate(_CHARACTERS).replace(r"\$", "").replace("$", "").strip()
     if match := _WRAPPED.fullmatch(text):
         text = next(group for group in match.groups() if group is not None)
-    text = re.sub(r"\{,\}|,\s*\\!\s*", "", text)
-    text = _SPACING.sub(lambda m: m[1] or ("" if m[0] == r"\!" else " "), _LAYOUT.sub("", text))
+    text = _LAYOUT.sub("", _THOUSANDS.sub("", text))
+    text = _SPACING.sub(lambda m: m[1] or ("" if m[0] == r"\!" else " "), text)
     return _without_stop(text)
 
 
@@ -65,4 +70,4 @@ def unwrap(text: str) -> str:
 
 def _without_stop(text: str) -> str:
     text = text.strip()
-    return text if text.endswith("...") else text.rstrip(".,;: ")
+    return text if text.endswith("...") else text.rstrip(".,;: \\")

@@ -5,23 +5,25 @@ these loosely, only ever sees single expressions: (1, -2) is not {1, -2}, and [0
 """
 
 import re
-from functools import lru_cache
 
 from generalthinker.answers import verifier
-from generalthinker.answers.latex import tidy, unwrap
+from generalthinker.answers.latex import unwrap
 from generalthinker.answers.numbers import read_number
 from generalthinker.answers.parts import brackets, split_values
+from generalthinker.answers.spelling import NAMES, key, normalise, unframed
 from generalthinker.answers.units import conflict, split_unit
 
 MAX_CHARACTERS = 2000
 MAX_EXPRESSION = 300
 MAX_VALUES = 24
 
-_NAME = r"\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?"
-_ASSIGNED = re.compile(rf"\s*({_NAME})\s*(?:=|\\in(?![A-Za-z]))\s*(?P<value>[^=]+)", re.DOTALL)
+_ASSIGNED = re.compile(rf"\s*({NAMES})\s*=\s*(?P<value>[^=]+)", re.DOTALL)
+_APPROXIMATELY = re.compile(r"\\(?:approx|simeq|sim)(?![A-Za-z])")
+_THOUSANDS_COMMA = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)")
 _INEQUALITY = re.compile(r"[<>]|\\(?:le|ge|leq|geq|lt|gt|neq?)(?![A-Za-z])")
+# what an interval or a vector may equal without being written as one
+_COMPARED_WITH_PARTS = re.compile(rf"{_INEQUALITY.pattern}|\\begin|\\mathbb")
 _WORD = re.compile(r"[^\W\d_]{3,}|[A-Z]{2,}")
-_BARE_FUNCTION = re.compile(r"(?<![\\A-Za-z])(sin|cos|tan|cot|log|ln|pi)(?![A-Za-z])")
 _LETTERS_ONLY = re.compile(r"[^\W\d_]+(?:[\s'.,&-]+[^\W\d_]+)*")
 _BASED = re.compile(r"\d+_(?:\d|\{\d+\})")
 
@@ -36,13 +38,14 @@ def compare(content: str, reference: str) -> str:
         return "equal_text"
     if max(len(content), len(reference)) > MAX_CHARACTERS:
         return "too_long"
-    given, wanted = normalise(content), normalise(reference)
+    given, wanted = (unframed(normalise(text)) for text in (content, reference))
     if not given:
         return "empty_box"
-    if _key(given) == _key(wanted):
+    if key(given) == key(wanted):
         return "equal_text"
     try:
-        return "equal_value" if _same(given, wanted, depth=0) else "different"
+        with verifier.one_limit():
+            return "equal_value" if _same(given, wanted, depth=0) else "different"
     except _TooLongError:
         return "too_long"
     except verifier.ComparisonTimeoutError:
@@ -51,62 +54,62 @@ def compare(content: str, reference: str) -> str:
         return "grader_error"
 
 
-@lru_cache(maxsize=10_000)
-def normalise(text: str) -> str:
-    r"""Return an answer in one spelling: layout gone, `\dfrac12` as `\frac{1}{2}`, `x_{1}` as `x_1`; units stay."""
-    text = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", tidy(text.replace("~", " ")))
-    text = re.sub(r"\\frac\s*([0-9A-Za-z])", r"\\frac{\1}", text)
-    text = re.sub(r"(\\frac\s*\{[^{}]*\})\s*([0-9A-Za-z])", r"\1{\2}", text)
-    text = re.sub(r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}", text)
-    text = re.sub(r"([_^])\s*\{\s*(\w)\s*\}", r"\1\2", text)
-    text = re.sub(r"\\(?:leq|geq)(?![A-Za-z])", lambda m: m[0][:3], text)
-    text = re.sub(r"\\varnothing(?![A-Za-z])|\\\{\s*\\\}", r"\\emptyset", _BARE_FUNCTION.sub(r"\\\1", text))
-    return re.sub(r"\\%|\s*\bpercent\b", "%", text)
-
-
-def _key(text: str) -> str:
-    """Return what must agree for two answers to be the same text; spaces stay only where they part two numbers."""
-    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", unwrap(text))
-
-
 def _same(given: str, wanted: str, depth: int) -> bool:
-    if _key(given) == _key(wanted):
+    if key(given) == key(wanted):
         return True
     if depth > 4:
         return False
+    if _APPROXIMATELY.search(given):
+        return any(_same(side, wanted, depth + 1) for side in _APPROXIMATELY.split(given) if side.strip())
     (given, given_unit), (wanted, wanted_unit) = _without_unit(given), _without_unit(wanted)
     given, wanted = _alike_assigned(given, wanted)
-    if given_unit or wanted_unit:
-        if conflict(given_unit, wanted_unit):
-            return False
-        if _key(given) == _key(wanted):
-            return True
+    if conflict(given_unit, wanted_unit):
+        return False
+    if key(given) == key(wanted):
+        return True
     one, other = read_number(given), read_number(wanted)
     if one and other:
         return one.equals(other)
-    given_values, wanted_values = split_values(given), split_values(wanted)
-    if given_values is not None or wanted_values is not None:
-        return _same_set(given_values or [given], wanted_values or [wanted], depth)
-    given_parts, wanted_parts = brackets(given), brackets(wanted)
+    given_parts, wanted_parts = _entries(given, wanted), _entries(wanted, given)
     if given_parts and wanted_parts:
         return (
             given_parts[0] == wanted_parts[0]
             and len(given_parts[1]) == len(wanted_parts[1])
             and all(_same(g, w, depth + 1) for g, w in zip(given_parts[1], wanted_parts[1], strict=True))
         )
-    if given_parts or wanted_parts:
-        plain = wanted if given_parts else given
-        return bool(_INEQUALITY.search(plain)) and _equal_expressions(given, wanted)
+    if any(split_values(text) is not None for text in (given, wanted)):
+        return any(_same_set(g, w, depth) for g in _readings(given) for w in _readings(wanted))
+    if bool(_INEQUALITY.search(given)) != bool(_INEQUALITY.search(wanted)) and not (given_parts or wanted_parts):
+        return False
+    if (given_parts or wanted_parts) and not _COMPARED_WITH_PARTS.search(wanted if given_parts else given):
+        return False
     if _BASED.fullmatch(given) or _BASED.fullmatch(wanted):
-        return _key(given) == _key(wanted)
+        return False
     if _wordy(given) or _wordy(wanted):
-        return _key(given).casefold() == _key(wanted).casefold()
+        return key(given).casefold() == key(wanted).casefold()
     return _equal_expressions(given, wanted)
+
+
+def _entries(text: str, other: str) -> tuple[str, list[str]] | None:
+    """Return brackets and entries of a tuple, interval or vector; "x = 3, y = 4" is a tuple beside one."""
+    if (found := brackets(text)) or not brackets(other):
+        return found
+    named = [_ASSIGNED.fullmatch(value) for value in split_values(text) or []]
+    if len({match[1] for match in named if match}) == len(named) > 1:
+        return "()", [match["value"] for match in named if match]
+    return None
+
+
+def _readings(text: str) -> list[list[str]]:
+    """Return what "100,200" may mean beside several values: two of them, or one with its thousands comma."""
+    texts = [text, _THOUSANDS_COMMA.sub(lambda match: match[0].replace(",", ""), text)]
+    return [split_values(reading) or [reading] for reading in dict.fromkeys(texts)]
 
 
 def _without_unit(text: str) -> tuple[str, str | None]:
     value, unit = split_unit(text)
-    return (unwrap(value), unit) if unit else split_unit(unwrap(value))
+    value, unit = (unwrap(value), unit) if unit else split_unit(unwrap(value))
+    return value, unit or ("percent" if value.endswith("%") else None)
 
 
 def _same_set(given: list[str], wanted: list[str], depth: int) -> bool:
@@ -120,13 +123,17 @@ def _same_set(given: list[str], wanted: list[str], depth: int) -> bool:
 
 
 def _alike_assigned(given: str, wanted: str) -> tuple[str, str]:
-    """Return both answers without "x =" (or "x ∈") where only one of them has it, or both name the same variable."""
+    """Return both answers without "x =" where only one of them has it, or both name the same variable."""
     matches = _ASSIGNED.fullmatch(given), _ASSIGNED.fullmatch(wanted)
-    values = [match["value"].strip() if match else text for match, text in zip(matches, (given, wanted), strict=True)]
-    if matches[0] and matches[1]:
-        return (values[0], values[1]) if matches[0][1] == matches[1][1] else (given, wanted)
-    plain = wanted if matches[0] else given
-    return (values[0], values[1]) if "=" not in plain else (given, wanted)
+    if matches[0] and matches[1] and matches[0][1] != matches[1][1]:
+        return given, wanted
+    if matches[0] and ("=" not in wanted or matches[1]):
+        given = matches[0]["value"].strip()
+    elif "=" not in wanted and split_values(given) is None:
+        given = given.rsplit("=", 1)[-1].strip()  # P(A) = 1/3 + 1/4 = 7/12
+    if matches[1] and ("=" not in given or matches[0]):
+        wanted = matches[1]["value"].strip()
+    return given, wanted
 
 
 def _wordy(text: str) -> bool:

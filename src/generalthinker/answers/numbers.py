@@ -11,13 +11,14 @@ RELATIVE_TOLERANCE = Fraction(1, 1_000_000)
 _DECIMAL = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
 _POWER_OF_TEN = re.compile(
     rf"(?P<mantissa>[-+]?(?:{_DECIMAL}))?\s*(?:(?:\\times|\\cdot|\*|x)\s*)?"
-    r"(?:10\s*\^\s*(?:\{\s*(?P<braced>[-+]?\d+)\s*\}|(?P<bare>\d))|[eE](?P<e>[-+]?\d+))"
+    r"(?:10\s*\^\s*(?:\{\s*(?P<braced>[-+]?\d+)\s*\}|(?P<bare>[-+]?\d+))|[eE](?P<e>[-+]?\d+))"
 )
 _FRACTION = re.compile(
     rf"(?P<sign>[-+]?)\s*(?:(?P<whole>\d+)\s*)?\\frac\s*\{{\s*(?P<top>[-+]?(?:{_DECIMAL}))\s*\}}\s*"
     rf"\{{\s*(?P<bottom>(?:{_DECIMAL}))\s*\}}"
 )
-_SLASHED = re.compile(r"(?P<sign>[-+]?)\s*(?:(?P<whole>\d+)\s+)?(?P<top>\d+)\s*/\s*(?P<bottom>\d+)")
+_SLASHED = re.compile(rf"(?P<sign>[-+]?)\s*(?:(?P<whole>\d+)\s+)?(?P<top>{_DECIMAL})\s*/\s*(?P<bottom>{_DECIMAL})")
+_REPEATING = re.compile(r"(?P<sign>[-+]?)(?P<start>\d*\.(?P<fixed>\d*))\\(?:overline|bar)\s*\{?(?P<period>\d+)\}?")
 _PLAIN = re.compile(rf"[-+]?\s*(?:{_DECIMAL})")
 
 
@@ -38,7 +39,7 @@ class Number:
 
 
 def read_number(text: str) -> Number | None:
-    r"""Return the number that a tidy answer is (1,234.5; 3/4; 1\frac{4}{5}; 2.5\times10^{-3}; 4e33; 50%), or None."""
+    r"""Return the number that a tidy answer is, or None: 1,234.5; 3/4; 1\frac{4}{5}; 2\times10^{3}; 0.\overline{3}."""
     stripped = re.sub(r"\s*\\?%$", "", text).strip()
     percent = stripped != text.strip()
     if len(stripped) > MAX_DIGITS:
@@ -55,6 +56,10 @@ def read_number(text: str) -> Number | None:
         if bottom == 0:
             return None
         value = int(match["whole"] or 0) + _fraction(match["top"]) / bottom
+        return Number(-value if match["sign"] == "-" else value, False, percent)
+    if match := _REPEATING.fullmatch(stripped):
+        period = Fraction(int(match["period"]), (10 ** len(match["period"]) - 1) * 10 ** len(match["fixed"]))
+        value = Fraction(match["start"] + "0") + period
         return Number(-value if match["sign"] == "-" else value, False, percent)
     return None
 

@@ -9,6 +9,9 @@ _TOKEN = re.compile(
 _OPENING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle"}
 _CLOSING = {")", "]", "}", r"\}", r"\rangle"}
 _SEPARATORS = {",", ";", "and", "or", r"\cup"}
+_COLUMN = re.compile(
+    r"\\begin\{([pb]matrix)\}((?:(?!\\begin|\\end|&).)*\\\\(?:(?!\\begin|\\end|&).)*)\\end\{\1\}", re.DOTALL
+)
 _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![A-Za-z])\s?")
 
 
@@ -21,11 +24,13 @@ def split_values(text: str) -> list[str] | None:
 
 
 def brackets(text: str) -> tuple[str, list[str]] | None:
-    """Return the brackets and the entries of a tuple, interval or vector; None for anything else.
+    """Return the brackets and the entries of a tuple, interval or (column) vector; None for anything else.
 
     >>> brackets("(3, 4]"), brackets("(a+5)(b+2)"), brackets("(5)")
     (('(]', ['3', '4']), None, None)
     """
+    if column := _COLUMN.fullmatch(text.strip()):
+        return "()", column[2].split(r"\\")
     for opening, closings in (("(", ")]"), ("[", "])"), (r"\langle", (r"\rangle",))):
         for closing in closings:
             inner = _enclosed(text, opening, closing)

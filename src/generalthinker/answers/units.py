@@ -30,16 +30,25 @@ _NAMES = {
     "mph": "mph",
     "kph": "kph",
     "unit": "unit units",
+    "radian": "rad radian radians",
+    "am": "am",
+    "pm": "pm",
 }
 _CANONICAL = {alias: name for name, aliases in _NAMES.items() for alias in aliases.split()}
 _POWERS = {"square": "2", "sq": "2", "squared": "2", "cubic": "3", "cubed": "3"}
-_NOT_UNITS = {"sin", "cos", "tan", "cot", "csc", "log", "ln", "exp", "pi", "sqrt", "and", "or", "mod", "infinity"}
+_NOT_UNITS = {"and", "or", "not", "more", "less", "least", "most", "than", "mod", "infinity"}
+_NOT_UNITS |= {"sin", "cos", "tan", "cot", "csc", "log", "ln", "exp", "pi", "sqrt"}
 
-_TEXT = r"\\(?:text(?:rm|normal|it|bf)?|mbox|mathrm|mathit|operatorname)\s*\{[^{}]*\}"
+_TEXT = r"\\(?:text(?:rm|normal|it|bf)?|mbox|mathrm|mathit|operatorname)\s*\{(?:[^{}]|\{[^{}]*\})*\}"
 _POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)"
-_TEXT_TAIL = re.compile(rf"(?:{_TEXT}{_POWER}?(?:[\s/*]|\\cdot(?![A-Za-z]))*)+$")
+_TEXT_UNIT = rf"{_TEXT}{_POWER}?"
+_TEXT_TAIL = re.compile(
+    rf"(?:(?:{_TEXT_UNIT}|\\frac\s*\{{\s*{_TEXT_UNIT}\s*\}}\s*\{{\s*{_TEXT_UNIT}\s*\}})(?:[\s/*()]|\\cdot(?![A-Za-z]))*)+$"
+)
 _NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d*)?|\.\d+)(?:\s*/\s*\d+)?|[-+]?\d*\s*\\frac\{-?\d+\}\{\d+\}"
-_PLAIN_UNIT = re.compile(rf"(?P<value>{_NUMBER})(?P<space>\s*)(?P<unit>[A-Za-z][A-Za-z.\s/]*{_POWER}?)")
+_PLAIN_UNIT = re.compile(
+    rf"(?P<value>(?:[^=]*=\s*)?(?:{_NUMBER}))(?P<space>\s*)(?P<unit>[A-Za-z][A-Za-z.\s/]*{_POWER}?)"
+)
 _DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree\b)\s*(?:\\(?:text|mathrm)\s*\{\s*([CF])\s*\}|([CF])\b)?")
 _TEXT_OPENING = re.compile(r"\\[a-z]+\s*\{")
 
@@ -53,7 +62,7 @@ def split_unit(text: str) -> tuple[str, str | None]:
     text, degrees = _DEGREES.subn("", text)
     if (match := _TEXT_TAIL.search(text)) and re.search(r"\d", re.sub(_TEXT, "", text[: match.start()])):
         unit = _TEXT_OPENING.sub("", match[0]).replace("}", " ").replace("{", " ")
-        if re.search("[A-Za-z]", unit):
+        if re.search("[A-Za-z]", unit) and not _NOT_UNITS.intersection(unit.split()):
             return text[: match.start()].strip(), _canonical(unit)
     if (match := _PLAIN_UNIT.fullmatch(text)) and _is_unit(match["unit"], spaced=bool(match["space"])):
         return match["value"].strip(), _canonical(match["unit"])

@@ -11,6 +11,9 @@ import queue
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -110,7 +113,18 @@ class _Pool:
 
 
 _pool = _Pool()
+_answer = threading.local()
 atexit.register(_pool.close)
+
+
+@contextmanager
+def one_limit() -> Iterator[None]:
+    """Let all comparisons of one answer, which this thread makes inside the block, share one time limit."""
+    _answer.deadline = time.monotonic() + TIME_LIMIT
+    try:
+        yield
+    finally:
+        del _answer.deadline
 
 
 @lru_cache(maxsize=50_000)
@@ -119,4 +133,7 @@ def equal(reference: str, given: str) -> bool:
 
     Raises ComparisonTimeoutError (the process is killed) or ComparisonFailedError.
     """
-    return _pool.equal(reference, given, TIME_LIMIT)
+    limit = getattr(_answer, "deadline", time.monotonic() + TIME_LIMIT) - time.monotonic()
+    if limit <= 0:
+        raise ComparisonTimeoutError
+    return _pool.equal(reference, given, limit)
