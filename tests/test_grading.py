@@ -285,3 +285,8 @@ def test_repetitive_answers_are_graded_in_linear_time(unit):
     grade("\\boxed{" + unit * 20_000 + "}" * 20_000, "C. x", "mcq", ["a", "b", "x"])
     compare((unit * 2000)[:1999], "5")
     assert time.monotonic() - start < 5
+
+
+def test_an_unknown_answer_type_is_refused():
+    with pytest.raises(ValueError, match=r"answer_type = 'choice': expected one of .*mcq.*math"):
+        grade(r"\boxed{B}", "B. two", "choice", ["one", "two"])

@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Sequence
+from typing import get_args
 
 from generalthinker.answers import choice, math
 from generalthinker.answers.boxed import BOX, Box, last_box
@@ -16,13 +17,16 @@ def grade(response: str, reference: str, answer_type: AnswerType, options: Seque
     r"""Return the verdict on `response`: its last `\boxed{…}` against `reference` (PROTOCOL, "Grading").
 
     For "mcq", `reference` is "C. text" and `options` the bare texts. Safe in any thread; a comparison that hangs or
-    crashes is a wrong answer. Raises ValueError for a multiple-choice reference without letter or options.
+    crashes is a wrong answer. Raises ValueError for an unknown answer type, or a multiple-choice reference without
+    letter or options.
 
     >>> grade(r"so \boxed{\dfrac12}", "0.5", "math")
     Grade(correct=True, extracted='\\dfrac12', reason='equal_value')
     >>> grade(r"so \boxed{(B)}", "C. three", "mcq", ["one", "two", "three"])
     Grade(correct=False, extracted='(B)', reason='different')
     """
+    if answer_type not in get_args(AnswerType):
+        raise ValueError(f"answer_type = {answer_type!r}: expected one of {get_args(AnswerType)}")
     box = last_box(response)
     if box is None:
         return Grade(False, None, "no_box")

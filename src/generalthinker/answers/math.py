@@ -83,7 +83,9 @@ def _same(given: str, wanted: str, depth: int) -> bool:
         return False
     if (given_parts or wanted_parts) and not _COMPARED_WITH_PARTS.search(wanted if given_parts else given):
         return False
-    if _BASED.fullmatch(given) or _BASED.fullmatch(wanted):
+    if _BASED.fullmatch(wanted):
+        return key(given) == wanted.partition("_")[0]  # the question names the base, the answer need not
+    if _BASED.fullmatch(given):
         return False
     if _wordy(given) or _wordy(wanted):
         return key(given).casefold() == key(wanted).casefold()
