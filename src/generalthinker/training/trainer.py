@@ -160,7 +160,7 @@ class GeneralThinkerTrainer(GRPOTrainer):
         rows = self.eval_dataset.shard(self.accelerator.num_processes, self.accelerator.process_index).to_list()
         # vLLM makes its own batches; without it, as many rows at a time as a rollout has.
         size = len(rows) if self.use_vllm else self.args.per_device_train_batch_size * self.args.steps_per_generation
-        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        batches = [rows[start : start + size] for start in range(0, len(rows), max(1, size))]
         with decoding(self, self.settings.validation_decoding == "sampled", self.args.seed):
             correct = sum(self._correct_answers(batch) for batch in batches)
             counts = torch.tensor([correct, len(rows)], device=self.accelerator.device)
