@@ -23,7 +23,7 @@ demo: $(READY)
 	@echo "Report   results/demo/report.html"
 
 test: $(READY)
-	$(BIN)/pytest -n $(CORES) --dist loadfile
+	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: venv
 venv: $(READY)

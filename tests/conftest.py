@@ -13,6 +13,12 @@ hypothesis.settings.register_profile("patient", deadline=None, max_examples=80)
 hypothesis.settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items):
+    """Put the files with slow tests first: else the last of several workers would be alone with them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """Folder of a tiny Qwen2 with tokenizer and chat template."""

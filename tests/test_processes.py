@@ -18,6 +18,7 @@ from generalthinker.files import read_json, read_parquet
 from generalthinker.paths import Layout
 from recorded_training import key
 
+pytestmark = pytest.mark.slow
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 
 

@@ -19,6 +19,7 @@ from generalthinker.training.history import METRICS
 from generalthinker.training.launcher import split_batch
 from interruption import Stop, start, train_to_the_end
 
+pytestmark = pytest.mark.slow
 STEPS = 8
 RANDOM_KILLS = 20
 PLACES = [

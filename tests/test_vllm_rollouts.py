@@ -19,6 +19,7 @@ from generalthinker.paths import Layout
 from generalthinker.training.colocated import merged_parameters
 from generalthinker.training.launcher import RolloutEngineError, require_rollout_engine
 
+pytestmark = [pytest.mark.slow, pytest.mark.vllm]
 STEPS = 10
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed")
 
