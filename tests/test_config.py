@@ -103,7 +103,7 @@ def test_the_paper_configuration_states_table_7():
     assert (training.kl_coef, training.temperature, training.max_completion_tokens) == (0.001, 1.0, 1024)
     assert (training.modulation_strength, training.clip_threshold) == (0.1, 2.0)
     assert (training.lora.rank, training.lora.alpha) == (32, 64)
-    assert training == TrainingSettings(micro_batch_size=4), "defaults are the paper's"
+    assert training == TrainingSettings(micro_batch_size=4, save_every=50), "defaults are the paper's"
 
 
 def test_every_reward_and_every_benchmark_key_is_explained():
