@@ -153,8 +153,7 @@ def train(
     """Train one run, or continue it after a kill."""
     loaded = _read(settings)
     spec = loaded.run(run)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    _offline()
+    _compute(threads)
     import torch
 
     from generalthinker.training.launcher import launch, require_rollout_engine, split_batch, visible_gpus
@@ -176,8 +175,7 @@ def walkthrough(run: RunName, threads: Threads = 1, settings: SettingsFile = PAP
     """Show what the method makes of one response of a trained run, token by token."""
     loaded, layout = _with_layout(settings)
     spec = loaded.run(run)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    _offline()
+    _compute(threads)
     import torch
 
     from generalthinker.reporting.walkthrough import draw_walkthrough
@@ -196,8 +194,7 @@ def generate(run: RunName, suite: str, threads: Threads = 1, settings: SettingsF
     """Generate the greedy responses of one run to one suite of benchmarks."""
     loaded = _read(settings)
     _choose(loaded.evaluation.suites, suite, "suite")
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    _offline()
+    _compute(threads)
     from generalthinker.generation.stage import generate_suite
 
     generate_suite(loaded, loaded.run(run), suite)
@@ -316,8 +313,9 @@ def _fail(problems: list[str]) -> None:
         raise StageError("\n".join(problems))
 
 
-def _offline() -> None:
-    """Keep compute jobs off the network: models and data were fetched by rules of their own."""
+def _compute(threads: int) -> None:
+    """Set a compute job's CPU threads, and keep it off the network: rules of their own fetched models and data."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -66,17 +66,15 @@ def build_mixture(
     drawn = draw(pools, data.train_rows + data.validation_rows, data.seed)
     ordered = sorted(drawn, key=lambda key: _rank(data.seed, "split", key))
     kept_out, kept_in = ordered[: data.validation_rows], ordered[data.validation_rows :]
-    written = {
-        "train": [drawn[key] for key in sorted(kept_in, key=lambda key: _rank(data.seed, "order", key))],
-        "validation": [drawn[key] for key in kept_out],
-    }
+    chosen = {"train": sorted(kept_in, key=lambda key: _rank(data.seed, "order", key)), "validation": kept_out}
+    written = {split: [drawn[key] for key in keys] for split, keys in chosen.items()}
     record: dict[str, Any] = {
         "seed": data.seed,
         "max_prompt_tokens": data.max_prompt_tokens,
         "tokenizer_model": data.tokenizer_model,
         "decontaminated_against": sorted(set(settings.benchmarks) - set(unread)),
         "not_decontaminated_against": unread,
-        "sources": {pool.name: _account(pool, written) for pool in pools},
+        "sources": {pool.name: _account(pool, chosen) for pool in pools},
         **{split: {"rows": len(rows), "sha256": digest(rows)} for split, rows in written.items()},
     }
     for path, split in ((train, "train"), (validation, "validation")):
@@ -181,9 +179,9 @@ def _rank(seed: int, purpose: str, key: str) -> bytes:
     return hashlib.sha256(f"{seed}\n{purpose}\n{key}".encode("utf-8", "surrogatepass")).digest()
 
 
-def _account(pool: Pool, written: dict[str, list[Question]]) -> dict[str, Any]:
+def _account(pool: Pool, chosen: dict[str, list[str]]) -> dict[str, Any]:
     """Return where a source's rows went: read = dropped + survived, survived = train + validation + not drawn."""
-    drawn = {split: [q for q in rows if identity(q) in pool.questions] for split, rows in written.items()}
+    drawn = {split: [pool.questions[key] for key in keys if key in pool.questions] for split, keys in chosen.items()}
     counts = {split: len(rows) for split, rows in drawn.items()}
     return {
         "dataset": pool.source.dataset,

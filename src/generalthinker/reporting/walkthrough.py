@@ -3,9 +3,9 @@
 import textwrap
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from generalthinker.reporting.figures import COLOURS, save, style
 
@@ -21,16 +21,9 @@ def draw_walkthrough(table: Path, png: Path, pdf: Path, strength: float, clip_th
     frame = frame.iloc[left_out:].reset_index(drop=True)
     with style():
         panels = ["s", "m", *(["w"] if "w" in frame else []), "advantage"]
-        figure, axes = plt.subplots(
-            len(panels),
-            1,
-            figsize=(max(7, 2.2 + 0.24 * len(frame)), 1.9 * len(panels)),
-            sharex=True,
-            layout="constrained",
-        )
-        for axis, name in zip(axes, panels, strict=True):
-            _bars(axis, frame, name)
-            axis.axvline(frame["in_prefix"].sum() - 0.5, color="#4D4D4D", linewidth=1, linestyle=":")
+        size = (max(7, 2.2 + 0.24 * len(frame)), 1.9 * len(panels))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(len(panels), 1, sharex=True)
         labels = {
             "s": "s (nats)\neq. 7",
             "m": "m, m̄\neq. 8, 9, 11" if clip_threshold else "m\neq. 8, 9",
@@ -38,6 +31,8 @@ def draw_walkthrough(table: Path, png: Path, pdf: Path, strength: float, clip_th
             "advantage": "advantage\neq. 14" if "w" in frame else "advantage\neq. 10",
         }
         for axis, name in zip(axes, panels, strict=True):
+            _bars(axis, frame, name)
+            axis.axvline(frame["in_prefix"].sum() - 0.5, color="#4D4D4D", linewidth=1, linestyle=":")
             axis.set_ylabel(labels[name])
             axis.grid(axis="x", visible=False)
         if clip_threshold:

@@ -37,14 +37,24 @@ class MarkComplete(TrainerCallback):
         """Mark the checkpoint that was just written, once every process has written its part."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+            folder = checkpoint_of(Path(args.output_dir), state.global_step)
             files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARK)
             write_json(folder / MARK, {str(path.relative_to(folder)): file_hash(path) for path in files})
 
 
+def checkpoint_of(folder: Path, step: int) -> Path:
+    """Return where the checkpoint of `step` lies."""
+    return folder / f"{PREFIX_CHECKPOINT_DIR}-{step}"
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step that a checkpoint is of."""
+    return int(checkpoint.name.rsplit("-", 1)[1])
+
+
 def newest_good(folder: Path) -> Path | None:
     """Return the newest complete checkpoint whose files are unchanged; damaged or unfinished ones are removed."""
-    candidates = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: -int(path.name.rsplit("-", 1)[1]))
+    candidates = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=step_of, reverse=True)
     for candidate in candidates:
         if problem := _problem(candidate):
             logger.warning("checkpoint %s is not used: %s", candidate, problem)

@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, set_peft_model_state_dict
+from peft import LoraConfig, PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, ProgressCallback
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig
 
 from generalthinker.config.settings import Settings
@@ -22,7 +21,7 @@ from generalthinker.paths import Layout
 from generalthinker.prompts import question_messages
 from generalthinker.provenance import commit, file_hash, hardware, identity_hash, versions
 from generalthinker.records import RunSpec, slug
-from generalthinker.training.checkpoints import MarkComplete, newest_good, require_good
+from generalthinker.training.checkpoints import MarkComplete, checkpoint_of, newest_good, require_good, step_of
 from generalthinker.training.history import History
 from generalthinker.training.interrupt import InterruptedTrainingError, StopOnSignal
 from generalthinker.training.launcher import split_batch
@@ -165,7 +164,7 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
 
         resume = broadcast_object_list([resume])[0]
     if main:
-        history.trim(int(resume.name.rsplit("-", 1)[1]) if resume else 0)
+        history.trim(step_of(resume) if resume else 0)
         logger.info("%s: %s", run.name, f"resuming from {resume}" if resume else "starting")
     with stop:
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
@@ -178,11 +177,9 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
         return
 
     model = trainer.accelerator.unwrap_model(trainer.model)
-    kept: int | None = trainer.state.global_step
+    kept = trainer.state.best_global_step or trainer.state.global_step
     if settings.training.validate_every:
-        kept = trainer.state.best_global_step
-        best = require_good(checkpoints / f"{PREFIX_CHECKPOINT_DIR}-{kept}")
-        set_peft_model_state_dict(model, load_file(best / "adapter_model.safetensors"))
+        load_adapter(model, require_good(checkpoint_of(checkpoints, kept)))
 
     metrics, timing = history.frames()
     write_parquet(layout.history(run.name), metrics, {"run": run.name})
@@ -206,7 +203,7 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
             "kept_step": kept,
             "seconds_since_start": round(time.time() - started, 1),
             "training_seconds": round(float(timing["seconds"].sum()), 1),
-            "resumed_from_step": int(resume.name.rsplit("-", 1)[1]) if resume else None,
+            "resumed_from_step": step_of(resume) if resume else None,
         },
     )
     # The adapter comes last: where it is, everything else is too.
@@ -240,6 +237,11 @@ def build_trainer(settings: Settings, run: RunSpec, arguments: dict[str, Any]) -
             task_type="CAUSAL_LM",
         ),
     )
+
+
+def load_adapter(model: PeftModel, folder: Path) -> None:
+    """Give `model` the adapter weights that were saved in `folder`."""
+    set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
 
 
 def training_rows(questions: Iterable[Mapping[Any, Any]]) -> Dataset:

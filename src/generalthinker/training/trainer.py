@@ -15,11 +15,11 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from generalthinker import rewards
-from generalthinker.answers import grade
 from generalthinker.config.training import MethodSettings, TrainingSettings
 from generalthinker.credit import modulate
 from generalthinker.prompts import answer_conditioned_prompt
 from generalthinker.records import RunSpec
+from generalthinker.rewards import Rollout, binary
 from generalthinker.rewards.likelihood import reasoning_prefix
 from generalthinker.training.colocated import merged_parameters
 from generalthinker.training.finite import require_finite
@@ -71,25 +71,16 @@ class GeneralThinkerTrainer(GRPOTrainer):
     def _reward_rollouts(self, prompts, completions, completion_ids, **columns) -> list[float | None]:
         """TRL's reward hook: lists in, lists out; leaves the prefix lengths for the credit hook."""
         started = time.perf_counter()
-        texts = self.processing_class.apply_chat_template(prompts, tokenize=False, add_generation_prompt=True)
-        rollouts = [
-            rewards.Rollout(
-                prompt=texts[i],
-                completion=completions[i][0]["content"],
-                truncated=completion_ids[i][-1] not in self.eos_token_ids,
-                answer=columns["answer"][i],
-                answer_type=columns["answer_type"][i],
-                options=columns["options"][i],
-            )
-            for i in range(len(prompts))
-        ]
+        answers = {name: columns[name] for name in ("answer", "answer_type", "options")}
+        rows = [dict(zip(answers, values, strict=True)) for values in zip(*answers.values(), strict=True)]
+        rollouts = self._rollouts(prompts, [message["content"] for [message] in completions], completion_ids, rows)
         prefixes = [reasoning_prefix(rollout) for rollout in rollouts]
         self._prefix_lengths = [
             prefix_tokens(self._tokenizer, ids, prefix) if prefix is not None else 0
             for ids, prefix in zip(completion_ids, prefixes, strict=True)
         ]
         values = self.reward(rollouts, self, floor=self.settings.reward_floor)
-        require_finite(torch.tensor(values), "reward", self._step_underway, texts)
+        require_finite(torch.tensor(values), "reward", self._step_underway, [rollout.prompt for rollout in rollouts])
         self.seconds["scoring"] += time.perf_counter() - started
         return [*values]
 
@@ -98,9 +89,7 @@ class GeneralThinkerTrainer(GRPOTrainer):
         if not self.method.advantage_modulation:
             return output
         started = time.perf_counter()
-        lengths = torch.tensor(self._prefix_lengths, device=output["completion_ids"].device)
-        positions = torch.arange(output["completion_ids"].size(1), device=lengths.device)
-        prefix_mask = positions < lengths.unsqueeze(1)  # (B, T)
+        prefix_mask = self.prefix_mask(output)
         modulation = modulate(
             output["advantages"],
             self._signal(inputs, output, prefix_mask),
@@ -114,6 +103,11 @@ class GeneralThinkerTrainer(GRPOTrainer):
         self._log_modulation(modulation)
         self.seconds["scoring"] += time.perf_counter() - started
         return output
+
+    def prefix_mask(self, output: dict[str, Any]) -> Tensor:
+        """Return which tokens of the latest rollout's completions are reasoning (B, T)."""
+        lengths = torch.tensor(self._prefix_lengths, device=output["completion_ids"].device)
+        return torch.arange(output["completion_ids"].size(1), device=lengths.device) < lengths.unsqueeze(1)
 
     def _signal(self, inputs: list[dict[str, Any]], output: dict[str, Any], prefix_mask: Tensor) -> Tensor:
         """Return s (B, T), equation 7: log π_θ(r | x̃) − log π_ref(r | x); values outside the prefix mean nothing."""
@@ -172,15 +166,19 @@ class GeneralThinkerTrainer(GRPOTrainer):
 
     def _correct_answers(self, rows: list[dict[str, Any]]) -> int:
         """Return how many of `rows` the policy answers correctly before the token limit."""
-        prompt_ids, *_ = self._tokenize_prompts([row["prompt"] for row in rows])
+        prompts = [row["prompt"] for row in rows]
+        prompt_ids, *_ = self._tokenize_prompts(prompts)
         completion_ids, _ = self._generate_single_turn(prompt_ids, None, {}, 1)
-        return sum(
-            ids[-1] in self.eos_token_ids
-            and grade(
-                self._tokenizer.decode(ids, skip_special_tokens=True), row["answer"], row["answer_type"], row["options"]
-            ).correct
-            for row, ids in zip(rows, completion_ids, strict=True)
-        )
+        texts = self.processing_class.batch_decode(completion_ids, skip_special_tokens=True)
+        return int(sum(binary.reward(self._rollouts(prompts, texts, completion_ids, rows), self, floor=0.0)))
+
+    def _rollouts(self, prompts, texts: list[str], completion_ids: list[list[int]], rows: list[dict]) -> list[Rollout]:
+        """Return what rewards look at; `rows` hold the questions' answer columns."""
+        asked = self.processing_class.apply_chat_template(prompts, tokenize=False, add_generation_prompt=True)
+        return [
+            Rollout(prompt, text, ids[-1] not in self.eos_token_ids, row["answer"], row["answer_type"], row["options"])
+            for prompt, text, ids, row in zip(asked, texts, completion_ids, rows, strict=True)
+        ]
 
     @property
     def _step_underway(self) -> int:

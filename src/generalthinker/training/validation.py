@@ -21,22 +21,19 @@ class SaveWhatIsValidated(TrainerCallback):
 def decoding(trainer: Any, sampled: bool, seed: int) -> Iterator[None]:
     """Within it, `trainer` generates greedily, or samples from `seed`; nothing of it is left behind."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    engine = trainer.vllm_generation if trainer.use_vllm else None
-    model, kwargs = trainer.model, {} if engine else trainer.generation_kwargs
-    model.eval()
+    trainer.model.eval()
+    _sample(trainer, sampled)
     try:
-        if engine and not sampled:
-            engine.temperature = 0.0
-        elif not engine:
-            trainer.generation_config.do_sample = sampled
-            trainer.generation_kwargs = kwargs | {"do_sample": sampled}
         with torch.random.fork_rng(devices), torch.no_grad():
             torch.manual_seed(seed)
             yield
     finally:
-        if engine:
-            engine.temperature = trainer.temperature
-        else:
-            trainer.generation_config.do_sample = True
-            trainer.generation_kwargs = kwargs
-        model.train()
+        _sample(trainer, True)
+        trainer.model.train()
+
+
+def _sample(trainer: Any, sampled: bool) -> None:
+    if trainer.use_vllm:
+        trainer.vllm_generation.temperature = trainer.temperature if sampled else 0.0
+    else:
+        trainer.generation_config.do_sample = trainer.generation_kwargs["do_sample"] = sampled

@@ -4,9 +4,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-import torch
-from peft import set_peft_model_state_dict
-from safetensors.torch import load_file
 
 from generalthinker.config.settings import Settings
 from generalthinker.credit.modulation import bounded_weights, clip_and_recentre, normalise
@@ -14,7 +11,7 @@ from generalthinker.errors import StageError
 from generalthinker.files import write_text
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec
-from generalthinker.training.run import build_trainer, grpo_arguments
+from generalthinker.training.run import build_trainer, grpo_arguments, load_adapter
 from generalthinker.training.trainer import GeneralThinkerTrainer
 
 QUESTIONS = 16
@@ -38,7 +35,7 @@ def write_walkthrough(settings: Settings, run: RunSpec, out: Path) -> None:
     layout = Layout(settings.results)
     with TemporaryDirectory() as unused:
         trainer = build_trainer(settings, run, grpo_arguments(settings, run, 1, unused))
-    set_peft_model_state_dict(trainer.model, load_file(Path(layout.adapter(run.name)) / "adapter_model.safetensors"))
+    load_adapter(trainer.model, Path(layout.adapter(run.name)))
     trainer.model.train()
     questions = trainer.train_dataset.select(range(min(QUESTIONS, len(trainer.train_dataset)))).to_list()
     frames = [frame for question in questions for frame in _group(trainer, [question] * training.group_size)]
@@ -51,8 +48,7 @@ def write_walkthrough(settings: Settings, run: RunSpec, out: Path) -> None:
 def _group(trainer: GeneralThinkerTrainer, rows: list[dict]) -> list[pd.DataFrame]:
     """Return one table per response of a sampled group that has a reasoning prefix."""
     output = trainer._generate_and_score_completions(rows)
-    positions = torch.arange(output["completion_ids"].size(1), device=output["completion_ids"].device)
-    mask = positions < torch.tensor(trainer._prefix_lengths, device=positions.device).unsqueeze(1)
+    mask = trainer.prefix_mask(output)
     signal = trainer._signal(rows, output, mask)
     m = normalise(signal, mask)
     threshold = trainer.run.clip_threshold
