@@ -1,10 +1,13 @@
 """The vocabulary of every stage: what is asked, what is answered, how it is graded, and which run it belongs to."""
 
 import re
+import string
 from dataclasses import dataclass
 from typing import Literal
 
 AnswerType = Literal["mcq", "math"]
+# The letters that name the options of a multiple-choice question, in order.
+LETTERS = string.ascii_uppercase
 
 
 @dataclass(frozen=True, slots=True)
