@@ -35,6 +35,7 @@ $(READY): envs/$(PLATFORM).lock pyproject.toml
 	$(BIN)/pip install --disable-pip-version-check --quiet torch==2.13.0
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps -r envs/$(PLATFORM).lock
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/generalthinker schema workflow/schemas/config.schema.json # for editors: the YAML files name it
 	@touch $@
 
 lint: $(READY)

@@ -42,6 +42,7 @@ def _train(settings: Path, name: str, stop: Stop | None) -> None:
 
     from generalthinker.config.load import load_frozen
     from generalthinker.training.run import train
+    from sample_methods import with_samples
 
     torch.set_num_threads(1)
     with Path(f"{settings}.log").open("a") as log:
@@ -50,15 +51,16 @@ def _train(settings: Path, name: str, stop: Stop | None) -> None:
     logging.basicConfig(level=logging.INFO)
     if stop:
         _arm(stop)
-    loaded = load_frozen(settings)
+    loaded = with_samples(load_frozen(settings))
     train(loaded, loaded.run(name))
 
 
 def _arm(stop: Stop) -> None:
     """Wrap the function that stands for `stop.place`."""
+    from generalthinker.methods.generalthinker import GeneralThinker
     from generalthinker.training import history, run
     from generalthinker.training.checkpoints import MarkComplete
-    from generalthinker.training.trainer import GeneralThinkerTrainer as Trainer
+    from generalthinker.training.trainer import MethodTrainer as Trainer
 
     def strike() -> None:
         os.kill(os.getpid(), stop.signal)
@@ -83,18 +85,18 @@ def _arm(stop: Stop) -> None:
             strike()
         append(path, row)
 
-    append = history._append
+    append = history.append_row
     match stop.place:
         case "rollout":
-            before(Trainer, "_reward_rollouts", underway)
+            before(GeneralThinker, "score", lambda method, rollouts, trainer: underway(trainer))
         case "scoring":
-            before(Trainer, "_signal", underway)
+            before(GeneralThinker, "token_credit", lambda method, responses: responses.step)
         case "update":
             before(Trainer, "compute_loss", underway)
         case "validation":
-            before(Trainer, "_correct_answers", lambda trainer, *_: trainer.state.global_step)
+            before(Trainer, "correct_answers", lambda trainer, *_: trainer.state.global_step)
         case "metrics":
-            history._append = half_a_row
+            history.append_row = half_a_row
         case "checkpoint":
             before(Trainer, "_save_rng_state", lambda trainer, *_: trainer.state.global_step)
         case "mark":

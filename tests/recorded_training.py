@@ -16,12 +16,13 @@ from accelerate.utils import gather_object
 
 from generalthinker.config.load import load_frozen
 from generalthinker.training.run import train
-from generalthinker.training.trainer import GeneralThinkerTrainer as Trainer
+from generalthinker.training.trainer import MethodTrainer as Trainer
+from sample_methods import with_samples
 
 
 def main(settings_file, name, report, record=None):
     """Train, then write the report from the main process."""
-    settings = load_frozen(settings_file)
+    settings = with_samples(load_frozen(settings_file))
     replayed = {key(row): row["tokens"] for row in json.loads(Path(record).read_text())} if record else {}
     rows = []
     generate, score = Trainer._generate_single_turn, Trainer._generate_and_score_completions
@@ -45,7 +46,7 @@ def main(settings_file, name, report, record=None):
     def reported(trainer, inputs):
         output = score(trainer, inputs)
         for row, advantages in zip(rows[-len(inputs) :], output["advantages"].tolist(), strict=True):
-            row["advantages"] = advantages[: len(row["tokens"])]
+            row["advantages"] = advantages[: len(row["tokens"])] if isinstance(advantages, list) else [advantages]
         return output
 
     Trainer._generate_single_turn, Trainer._generate_and_score_completions = recorded, reported

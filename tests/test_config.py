@@ -1,19 +1,21 @@
 """The settings: what is refused, with which words, and that the schema and the YAML files keep step with the code."""
 
 import copy
-import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generalthinker import rewards
 from generalthinker.config import SettingsError, load, load_frozen, parse_settings
 from generalthinker.config.load import freeze, schema
+from generalthinker.config.reporting import RunChoice
 from generalthinker.config.training import TrainingSettings
 from generalthinker.data import synthetic
+from generalthinker.methods import FAMILIES
+from generalthinker.methods.generalthinker import GeneralThinker
 from generalthinker.records import RunSpec, slug
 
 ROOT = Path(__file__).parent.parent
@@ -40,9 +42,17 @@ def refuse(path: list, value) -> str:
         (["training", "learning_rate"], "1e-6", ["training.learning_rate", "'1e-6'", "1.0e-6"]),
         (["training", "learning_rate"], 0.0, ["training.learning_rate", "0.0", "greater than 0"]),
         (["training", "group_size"], "8", ["training.group_size", "'8'", "integer"]),
-        (["training", "modulation_strength"], 0.0, ["training.modulation_strength", "0.0", "greater than 0", "β"]),
-        (["training", "modulation_strength"], 1.0, ["training.modulation_strength", "1.0", "less than 1", "β"]),
-        (["training", "clip_threshold"], -2.0, ["training.clip_threshold", "-2.0", "greater than 0", "τ"]),
+        (
+            ["methods", "AM only", "modulation_strength"],
+            0.0,
+            ["methods.AM only.modulation_strength", "0.0", "greater than 0", "β"],
+        ),
+        (["methods", "AM only", "modulation_strength"], 1.0, ["methods.AM only", "1.0", "less than 1", "β"]),
+        (
+            ["methods", "AM+TC", "clip_threshold"],
+            -2.0,
+            ["methods.AM+TC.clip_threshold", "-2.0", "greater than 0", "τ"],
+        ),
         (["training", "batch_size"], 63, ["batch_size", "63", "group_size = 8", "multiples of 8"]),
         (["training", "micro_batch_size"], 7, ["micro_batch_size", "7", "64", "[1, 2, 4, 8"]),
         (["tables", "table1", "runs", "Base", "method"], "Bse", ["table1", "'Bse'", "unknown method", "'Base'"]),
@@ -53,7 +63,10 @@ def refuse(path: list, value) -> str:
         (["evaluation", "suites", "mmlu"], ["MMLU", "MMLU-Pro"], ["'MMLU-Pro'", "already in suite"]),
         (["tables", "table6", "sweep", "modulation_strength"], [0.1, 1.5], ["modulation_strength.1", "1.5"]),
         (["tables", "table1", "kind"], "wide", ["tables.table1", "'wide'", "'benchmarks'"]),
-        (["methods", "Binary-RL", "reward"], "binry", ["methods.Binary-RL.reward", "'binry'", "binary", "likelihood"]),
+        (["methods", "Binary-RL", "family"], "binry", ["methods.Binary-RL", "binry", "'binary_rl'", "'likelihood_rl'"]),
+        (["methods", "Binary-RL"], {}, ["methods.Binary-RL", "family", "binary_rl", "likelihood_rl"]),
+        (["methods", "AM only", "modulation_strenth"], 0.1, ["methods.AM only.modulation_strenth", "did you mean"]),
+        (["figures", "figure4", "metrics"], ["kl", "entrpy"], ["figures.figure4.metrics", "'entrpy'", "'entropy'"]),
         (["benchmarks", "GSM8K", "adapter"], "gsm", ["benchmarks.GSM8K.adapter", "'gsm'", "gsm8k"]),
         (["benchmarks", "GSM8K", "revision"], None, ["benchmarks.GSM8K.revision", "openai/gsm8k"]),
         (["data", "tokenizer_model"], "gpt2", ["data.tokenizer_model", "'gpt2'", "qwen2.5-1.5b"]),
@@ -70,15 +83,45 @@ def test_bad_settings_are_refused_with_key_value_and_what_is_allowed(path, value
 
 def test_a_strength_for_a_method_without_modulation_is_refused():
     run = {"model": "qwen2.5-1.5b", "method": "Binary-RL", "modulation_strength": 0.2}
-    assert "no advantage modulation" in refuse(["tables", "table1", "runs", "Binary-RL"], run)
+    message = refuse(["tables", "table1", "runs", "Binary-RL"], run)
+    assert "modulation_strength: it is no knob of the family 'binary_rl'" in message
+    run = {"model": "qwen2.5-1.5b", "method": "AM only", "clip_threshold": 1.0}
+    message = refuse(["tables", "table2", "runs", "AM only"], run)
+    assert "clip_threshold: it is off (null) in 'AM only', whose knobs are ['modulation_strength']" in message
 
 
-def test_clipping_without_modulation_is_refused():
-    assert "advantage_modulation" in refuse(["methods", "AM+TC"], {"reward": "likelihood", "token_clipping": True})
+@pytest.mark.parametrize(
+    ("path", "value", "yaml_instead"),
+    [
+        (["methods", "Base"], {"reward": None}, {"Base": {"family": "base"}}),
+        (["methods", "Binary-RL"], {"reward": "binary"}, {"Binary-RL": {"family": "binary_rl"}}),
+        (
+            ["methods", "AM+TC"],
+            {"reward": "likelihood", "advantage_modulation": True, "token_clipping": True},
+            {"AM+TC": PAPER["methods"]["AM+TC"]},
+        ),
+        (
+            ["training", "clip_threshold"],
+            3.0,
+            {
+                "AM only": None,
+                "AM+DP": None,
+                "AM+TC": {"clip_threshold": 3.0},
+                "GeneralThinker": {"clip_threshold": 3.0},
+            },
+        ),
+        (["training", "reward_floor"], -20.0, {"Likelihood-RL": {"reward_floor": -20.0}}),
+    ],
+)
+def test_keys_of_earlier_versions_are_answered_with_the_yaml_to_write(path, value, yaml_instead):
+    message = refuse(path, value)
+    written = yaml.safe_load(message[message.index("methods:\n") :])["methods"]
+    for name, entry in yaml_instead.items():
+        assert written.get(name) == entry
 
 
 def test_two_names_with_one_file_name_are_refused():
-    assert "same file name" in refuse(["methods", "AM-only"], {"reward": "likelihood", "advantage_modulation": True})
+    assert "same file name" in refuse(["methods", "AM-only"], {"family": "generalthinker"})
 
 
 def test_missing_files_and_bad_yaml_are_named(tmp_path):
@@ -92,26 +135,44 @@ def test_missing_files_and_bad_yaml_are_named(tmp_path):
         load([tmp_path / "list.yaml"])
 
 
-def test_schema_file_is_the_one_that_the_settings_generate():
-    written = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
-    assert written == schema(), "run: generalthinker schema workflow/schemas/config.schema.json"
+@pytest.mark.parametrize("content", [PAPER, DEMO], ids=["paper", "demo"])
+def test_the_json_schema_accepts_the_configurations_and_offers_every_family(content):
+    jsonschema.validate(content, schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content | {"methods": {"AM": {"family": "generalthinkr"}}}, schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content | {"trainig": {}}, schema())
+    assert set(FAMILIES) <= set(schema()["properties"]["methods"]["additionalProperties"]["discriminator"]["mapping"])
 
 
 def test_the_paper_configuration_states_table_7():
     training = load([ROOT / "config/config.yaml"]).training
     assert (training.epochs, training.batch_size, training.group_size) == (1, 64, 8)
     assert (training.kl_coef, training.temperature, training.max_completion_tokens) == (0.001, 1.0, 1024)
-    assert (training.modulation_strength, training.clip_threshold) == (0.1, 2.0)
+    assert load([ROOT / "config/config.yaml"]).methods["GeneralThinker"] == GeneralThinker(family="generalthinker")
+    assert (
+        GeneralThinker(family="generalthinker").modulation_strength,
+        PAPER["methods"]["AM+TC"]["clip_threshold"],
+    ) == (
+        0.1,
+        2.0,
+    )
     assert (training.lora.rank, training.lora.alpha) == (32, 64)
     assert training == TrainingSettings(micro_batch_size=4, save_every=50), "defaults are the paper's"
 
 
-def test_every_reward_and_every_benchmark_key_is_explained():
+def test_every_setting_of_a_method_is_explained():
+    for family in FAMILIES.values():
+        assert family.__doc__
+        for name, field in family.model_fields.items():
+            assert name == "family" or field.description, f"{family.__name__}.{name}"
+
+
+def test_every_key_is_explained():
     explained = (ROOT / "config/README.md").read_text()
     for section in (
         "data",
         "models",
-        "methods",
         "benchmarks",
         "training",
         "evaluation",
@@ -121,7 +182,6 @@ def test_every_reward_and_every_benchmark_key_is_explained():
     ):
         for key in _keys(schema(), section):
             assert f"`{key}`" in explained, f"config/README.md does not explain {section}: {key}"
-    assert set(rewards.names()) >= {"binary", "likelihood"}
 
 
 def _keys(full: dict, section: str) -> set[str]:
@@ -163,15 +223,35 @@ def paper():
 )
 def test_run_names_read_back_as_the_run(strength, clip, seed, method, model):
     settings = parse_settings(PAPER)
-    parts = settings.methods[method]
-    run = RunSpec(
-        model,
-        method,
-        strength if parts.advantage_modulation else None,
-        clip if parts.token_clipping else None,
-        None if parts.reward is None else seed,
-    )
+    entry = settings.methods[method]
+    values = {"modulation_strength": strength, "clip_threshold": clip}
+    knobs = entry.with_knobs({knob.field: values[knob.field] for knob in entry.knob_values}).knob_values
+    run = RunSpec(model, method, knobs, seed if entry.trained else None)
     assert settings.run(run.name) == run
+    assert settings.method(run).knob_values == knobs
+
+
+def test_run_names_are_those_of_the_first_release(paper):
+    names = {
+        "Base": "Base",
+        "Binary-RL": "Binary-RL_seed-1",
+        "AM only": "AM-only_strength-0.1_seed-1",
+        "AM+TC": "AM+TC_strength-0.1_clip-2.0_seed-1",
+        "GeneralThinker": "GeneralThinker_strength-0.1_clip-2.0_seed-1",
+    }
+    for method, name in names.items():
+        [run] = paper.runs(RunChoice(model="qwen2.5-3b", method=method))
+        assert run.name == f"qwen2.5-3b/{name}"
+
+
+def test_a_sweep_over_two_knobs_is_their_grid(paper):
+    content = copy.deepcopy(PAPER)
+    content["tables"]["table6"]["sweep"] |= {"modulation_strength": [0.1, 0.2], "clip_threshold": [1.0, 3.0]}
+    settings = parse_settings(content)
+    spec = settings.tables["table6"]
+    assert list(spec.choices) == [f"β = {b}, τ = {t}" for b in (0.1, 0.2) for t in (1.0, 3.0)]
+    assert len({run.name for choice in spec.choices.values() for run in settings.runs(choice)}) == 4
+    assert paper.tables["table6"].sweep.headings()["0.2"] == "β = 0.2"
 
 
 @pytest.mark.parametrize("name", ["GeneralThinker", "qwen2.5-1.5b/Foo_seed-1", "qwen2.5-1.5b/GeneralThinker_seed-1"])
@@ -190,13 +270,20 @@ def test_only_what_changes_a_result_changes_its_identity(paper):
         return parse_settings(content).training_identity(run)
 
     assert changed(micro_batch_size=8, save_every=7, report_to="tensorboard") == identity
-    assert changed(modulation_strength=0.2) == identity, "β is in the run's name"
     assert changed(learning_rate=2.0e-6) != identity
-    assert changed(bound="tanh") != identity
-    binary = paper.run("qwen2.5-1.5b/Binary-RL_seed-1")
+
+    def changed_method(name, **method):
+        content = copy.deepcopy(PAPER)
+        content["methods"][name] |= method
+        return parse_settings(content).training_identity(run)
+
+    assert changed_method("AM+DP", modulation_strength=0.2) == identity, "the run's name says which β it has"
+    assert changed_method("AM+DP", bound="tanh") != identity
+    assert changed_method("GeneralThinker", bound="tanh") == identity, "another method"
+    unbounded = paper.run("qwen2.5-1.5b/AM-only_strength-0.1_seed-1")
     content = copy.deepcopy(PAPER)
-    content["training"]["bound"] = "tanh"
-    assert parse_settings(content).training_identity(binary) == paper.training_identity(binary)
+    content["methods"]["AM only"]["bound"] = "tanh"
+    assert parse_settings(content).training_identity(unbounded) == paper.training_identity(unbounded), "w is not used"
 
 
 def test_the_demo_asks_for_tasks_that_exist():

@@ -150,7 +150,6 @@ def test_clip_and_sign_flip_ratios_equal_the_reference(batch, clip, direction_pr
     assume(all(abs(abs(value) - clip) > 1e-9 for value in m) and all(t == 0 or abs(t) > 1e-9 for _, t in pairs))
     done = modulate(*batch.tensors(), strength=strength, clip_threshold=clip, direction_preserving=direction_preserving)
     count = max(1, len(m))
-    assert done.tokens == len(m)
     assert done.clip_ratio.item() == pytest.approx(sum(abs(value) > clip for value in m) / count)
     assert done.sign_flip_ratio.item() == pytest.approx(sum(a * t < 0 for a, t in pairs) / count)
 

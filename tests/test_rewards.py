@@ -2,14 +2,14 @@ r"""Rewards: lists in, lists out; which text is scored, and when the floor is gi
 
 import pytest
 
-from generalthinker import rewards
+from generalthinker.methods import FAMILIES
 from generalthinker.rewards import Rollout, binary, likelihood
 
 FLOOR = -30.0
 
 
 def rollout(completion, answer="7", truncated=False, answer_type="math", options=None):
-    return Rollout("<user>2+5?\n", completion, truncated, answer, answer_type, options)
+    return Rollout("<user>2+5?\n", completion, truncated, "2+5?", answer, answer_type, options, tokens=9, group=0)
 
 
 class Recorder:
@@ -18,7 +18,7 @@ class Recorder:
     def __init__(self):
         self.pairs = []
 
-    def span_logps(self, contexts, spans):
+    def span_logps(self, contexts, spans, *, after=None, policy="current"):
         self.pairs += zip(contexts, spans, strict=True)
         return [[-1.0] * len(span) for span in spans]
 
@@ -93,12 +93,12 @@ def test_binary_reward_is_one_for_a_correct_box_and_zero_for_anything_else():
         (rollout(r"so \boxed{B}", "B. seven", answer_type="mcq", options=options), 1.0),
         (rollout(r"so \boxed{A}", "B. seven", answer_type="mcq", options=options), 0.0),
     ]
-    scorer = Recorder()
-    assert binary.reward([case for case, _ in cases], scorer, floor=FLOOR) == [wanted for _, wanted in cases]
-    assert scorer.pairs == [], "a binary reward needs no model"
+    assert binary.reward([case for case, _ in cases]) == [wanted for _, wanted in cases]
 
 
-def test_every_reward_takes_lists_and_returns_a_list_of_floats():
-    for name in rewards.names():
-        values = rewards.get(name)([rollout(r"so \boxed{7}"), rollout("no")], Recorder(), floor=FLOOR)
-        assert [type(value) for value in values] == [float, float], name
+def test_every_trained_family_scores_lists_of_rollouts_in_order():
+    for name, family in FAMILIES.items():
+        if family.reward is not None:
+            values = family(family=name).score([rollout(r"so \boxed{7}"), rollout("no")], Recorder())
+            assert [type(value) for value in values] == [float, float], name
+            assert values[0] > values[1], name

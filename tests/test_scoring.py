@@ -69,7 +69,17 @@ def test_the_likelihood_reward_equals_one_sequence_at_a_time_in_float64(tiny_mod
     prefixes = ["2+5=7.", "I guess ", "naïve 😀 π, ", "first \\boxed{1}, no: ", "x" * 90 + "\n\n"]
     answers = ["7", "C. three", "\\frac{1}{2}", "$\\pi$ ≈ 3", "{[(7)]}"]
     rollouts = [
-        Rollout(f"<|im_start|>user\n{'why ' * n}?<|im_end|>\n", f"{prefix}\\boxed{{x}}.", False, answer, "math", None)
+        Rollout(
+            f"<|im_start|>user\n{'why ' * n}?<|im_end|>\n",
+            f"{prefix}\\boxed{{x}}.",
+            truncated=False,
+            question="why",
+            answer=answer,
+            answer_type="math",
+            options=None,
+            tokens=9,
+            group=0,
+        )
         for n, prefix in enumerate(prefixes)
         for answer in answers
     ]

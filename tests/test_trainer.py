@@ -1,7 +1,5 @@
 """The trainer against stock TRL, bit for bit, and against the method's equations replayed in float64."""
 
-import dataclasses
-
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
@@ -10,6 +8,7 @@ from trl import GRPOConfig, GRPOTrainer
 import method_reference as reference
 import tiny
 from generalthinker.answers import grade
+from generalthinker.methods.likelihood_rl import LikelihoodRL
 from generalthinker.training.finite import NonFiniteError
 from generalthinker.training.run import build_trainer, grpo_arguments
 
@@ -43,6 +42,22 @@ def move_adapter(trainer):
     for name, parameter in trainer.model.named_parameters():
         if "lora_B" in name:
             parameter.data.normal_(std=0.1)
+
+
+def reference_method(method, kl_coef):
+    """Return a method's settings as the reference takes them."""
+    modulated = method.family == "generalthinker"
+    return reference.Method(
+        method.modulation_strength if modulated else None,
+        method.clip_threshold if modulated else None,
+        modulated and method.direction_preserving,
+        kl_coef,
+    )
+
+
+def score_with(monkeypatch, score):
+    """Let every method's responses be scored by `score(rollouts)`."""
+    monkeypatch.setattr(LikelihoodRL, "score", lambda method, rollouts, scorer: score(rollouts))
 
 
 class BeforeUpdate(TrainerCallback):
@@ -110,7 +125,7 @@ def test_without_modulation_training_equals_stock_trl_bit_for_bit(tmp_path, tiny
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_step_equals_its_replay_in_float64(tmp_path, tiny_model, tokenizer, name):
-    _, run, trainer = make(tmp_path, tiny_model, name, max_steps=1, max_grad_norm=1e9, kl_coef=0.05)
+    _, _, trainer = make(tmp_path, tiny_model, name, max_steps=1, max_grad_norm=1e9, kl_coef=0.05)
     move_adapter(trainer)
     weights, rollouts, before = lora(trainer), record_rollouts(trainer), BeforeUpdate(trainer)
     trainer.add_callback(before)
@@ -119,7 +134,7 @@ def test_one_step_equals_its_replay_in_float64(tmp_path, tiny_model, tokenizer, 
     [(rows, output)] = rollouts
     parameters = {k: tuple(part.double().requires_grad_() for part in ab) for k, ab in weights.items()}
     policy = reference.Policy(AutoModelForCausalLM.from_pretrained(tiny_model), parameters, scale=8 / 4)
-    method = reference.Method(run.modulation_strength, run.clip_threshold, trainer.method.direction_preserving, 0.05)
+    method = reference_method(trainer.method, kl_coef=0.05)
     completions = completions_of(output)
     loss, rewards, advantages = reference.step(policy, tokenizer, rows, completions, 4, method)
     loss.backward()
@@ -138,30 +153,28 @@ def test_one_step_equals_its_replay_in_float64(tmp_path, tiny_model, tokenizer, 
             assert parameter.grad.norm() > 0
 
 
-def test_a_response_without_an_end_is_truncated_even_with_a_closed_box(tmp_path, tiny_model, tokenizer):
+def test_a_response_without_an_end_is_truncated_even_with_a_closed_box(tmp_path, tiny_model, tokenizer, monkeypatch):
     _, _, trainer = make(tmp_path, tiny_model, "GeneralThinker")
-    [row] = trainer.train_dataset.select([0]).to_list()
+    rows = trainer.train_dataset.select([0, 0, 0, 0]).to_list()
     ended = tokenizer("so \\boxed{7}<|im_end|>")["input_ids"]
+    monkeypatch.setattr(trainer, "_generate_single_turn", lambda *given: ([ended, ended[:-1], ended, ended[:-1]], None))
     seen = []
-    trainer.reward = lambda rollouts, scorer, floor: seen.extend(rollouts) or [floor, floor]
-    values = trainer._reward_rollouts(
-        [row["prompt"]] * 2,
-        [[{"role": "assistant", "content": "so \\boxed{7}"}]] * 2,
-        [ended, ended[:-1]],
-        **{name: [row[name]] * 2 for name in ("answer", "answer_type", "options")},
-    )
-    assert values == [-30.0, -30.0]
-    assert [rollout.truncated for rollout in seen] == [False, True]
-    assert {rollout.prompt for rollout in seen} == {reference.chat(row["question"], reference.INSTRUCTION)}
-    assert trainer._prefix_lengths == [reference.tokens_within(tokenizer, ended, len("so ")), 0]
+    score_with(monkeypatch, lambda rollouts: seen.extend(rollouts) or [1.0, -30.0, 1.0, -30.0])
+    output = trainer._generate_and_score_completions(rows)
+    assert [rollout.truncated for rollout in seen] == [False, True, False, True]
+    assert {rollout.prompt for rollout in seen} == {reference.chat(rows[0]["question"], reference.INSTRUCTION)}
+    assert {(rollout.question, rollout.group) for rollout in seen} == {(rows[0]["question"], 0)}
+    assert [rollout.tokens for rollout in seen] == [len(ended), len(ended) - 1] * 2
+    prefix = reference.tokens_within(tokenizer, ended, len("so "))
+    assert trainer.prefix_mask(output).sum(dim=1).tolist() == [prefix, 0, prefix, 0]
 
 
 @pytest.mark.parametrize("name", ["Likelihood-RL", "AM+DP", "GeneralThinker"])
-def test_equal_rewards_move_the_policy_by_kl_alone(tmp_path, tiny_model, name):
+def test_equal_rewards_move_the_policy_by_kl_alone(tmp_path, tiny_model, monkeypatch, name):
     moved = {}
+    score_with(monkeypatch, lambda rollouts: [-1.0] * len(rollouts))
     for kl_coef in (0.0, 0.5):
         _, _, trainer = make(tmp_path, tiny_model, name, max_steps=2, learning_rate=1e-3, kl_coef=kl_coef)
-        trainer.reward = lambda rollouts, scorer, floor: [-1.0] * len(rollouts)
         move_adapter(trainer)
         before = lora(trainer)
         trainer.train()
@@ -169,36 +182,39 @@ def test_equal_rewards_move_the_policy_by_kl_alone(tmp_path, tiny_model, name):
     assert moved == {0.0: False, 0.5: True}
 
 
-def test_additive_modulation_moves_the_policy_even_with_equal_rewards(tmp_path, tiny_model):
+def test_additive_modulation_moves_the_policy_even_with_equal_rewards(tmp_path, tiny_model, monkeypatch):
+    score_with(monkeypatch, lambda rollouts: [-1.0] * len(rollouts))
     _, _, trainer = make(tmp_path, tiny_model, "AM only", max_steps=2, learning_rate=1e-3, kl_coef=0.0)
-    trainer.reward = lambda rollouts, scorer, floor: [-1.0] * len(rollouts)
     before = lora(trainer)
     trainer.train()
     assert not same(before, lora(trainer)), "equation 10 adds β m whatever the response's advantage"
 
 
-@pytest.mark.parametrize(("what", "value"), [("reward", float("nan")), ("signal", float("inf")), ("loss", None)])
-def test_numbers_that_are_not_finite_stop_before_the_optimizer_step(tmp_path, tiny_model, what, value):
-    _, _, trainer = make(tmp_path, tiny_model, "GeneralThinker", max_steps=4, learning_rate=1e-3)
-    score = trainer.reward
-    logps = trainer._reference_logps
+@pytest.mark.parametrize(
+    ("what", "value"), [("reward", float("nan")), ("log-probability", float("inf")), ("loss", None)]
+)
+def test_numbers_that_are_not_finite_stop_before_the_optimizer_step(tmp_path, tiny_model, monkeypatch, what, value):
+    _, _, trainer = make(tmp_path, tiny_model, "GeneralThinker", max_steps=4, learning_rate=1e-3, kl_coef=0.0)
+    score, logps, loss = LikelihoodRL.score, trainer._get_per_token_logps_and_entropies, trainer._compute_loss
     states = []
 
-    def broken_reward(rollouts, scorer, floor):
+    def broken(kind):
+        return what == kind and len(states) == BROKEN_STEP
+
+    def broken_score(method, rollouts, scorer):
+        values = score(method, rollouts, scorer)
         states.append(lora(trainer))
-        values = score(rollouts, scorer, floor=floor)
-        return [value, *values[1:]] if what == "reward" and len(states) == BROKEN_STEP else values
+        return [value, *values[1:]] if broken("reward") else values
 
-    def broken_reference(output):
-        found = logps(output)
-        return found + value if what == "signal" and len(states) == BROKEN_STEP else found
+    def broken_logps(*given, **named):
+        found, *rest = logps(*given, **named)
+        return (found + value if broken("log-probability") else found, *rest)
 
-    trainer.reward, trainer._reference_logps = broken_reward, broken_reference
-    if what == "loss":
-        inner = trainer._compute_loss
-        trainer._compute_loss = lambda model, inputs: (
-            inner(model, inputs) * (torch.nan if len(states) == BROKEN_STEP else 1)
-        )
+    monkeypatch.setattr(LikelihoodRL, "score", broken_score)
+    monkeypatch.setattr(trainer, "_get_per_token_logps_and_entropies", broken_logps)
+    monkeypatch.setattr(
+        trainer, "_compute_loss", lambda model, inputs: loss(model, inputs) * (torch.nan if broken("loss") else 1)
+    )
     with pytest.raises(
         NonFiniteError, match=rf"step {BROKEN_STEP}: {what}[^\n]* is not finite(.|\n)*<\|im_start\|>user"
     ):
@@ -209,5 +225,6 @@ def test_numbers_that_are_not_finite_stop_before_the_optimizer_step(tmp_path, ti
 
 def test_reference_methods_are_those_of_the_settings(tmp_path, tiny_model):
     settings = tiny.settings(tmp_path, tiny_model)
-    found = {name: dataclasses.astuple(next(iter(settings.runs(tiny.choice(name)))))[2:4] for name in NAMES}
+    methods = {name: reference_method(settings.methods[name], 0.0) for name in NAMES}
+    found = {name: (method.strength, method.clip) for name, method in methods.items()}
     assert found == dict(zip(NAMES, [(None, None), (0.1, None), (0.1, 2.0), (0.1, None), (0.1, 2.0)], strict=True))

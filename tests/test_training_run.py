@@ -13,9 +13,9 @@ import tiny
 from generalthinker.config.load import freeze, load_frozen
 from generalthinker.config.training import TrainingSettings
 from generalthinker.files import read_json, read_parquet
+from generalthinker.metrics import COMMON
 from generalthinker.paths import Layout
 from generalthinker.training import run as running
-from generalthinker.training.history import METRICS
 from generalthinker.training.launcher import split_batch
 from interruption import Stop, start, train_to_the_end
 
@@ -84,7 +84,7 @@ def test_a_run_leaves_adapter_history_timing_and_record_and_nothing_else(uninter
     assert {path.name for path in folder.iterdir()} == {"adapter", "history.parquet", "timing.parquet", "run.json"}
     record = uninterrupted.record
     assert record["steps"] == STEPS
-    assert record["identity"]["modulation_strength"] == 0.1
+    assert record["identity"]["method"]["modulation_strength"] == 0.1
     assert {"versions", "hardware", "commit", "training_seconds"} <= set(record)
 
 
@@ -92,7 +92,7 @@ def test_history_and_timing_have_one_row_per_step(uninterrupted):
     history, metadata = read_parquet(uninterrupted.layout.history(uninterrupted.run.name))
     timing, _ = read_parquet(uninterrupted.layout.timing(uninterrupted.run.name))
     assert history["step"].tolist() == timing["step"].tolist() == list(range(1, STEPS + 1))
-    assert set(history.columns) == {"step", *METRICS}
+    assert set(history.columns) == {"step", *(metric.column for metric in COMMON)}
     assert not history.isna().any().any()
     assert metadata == {"run": uninterrupted.run.name}
     parts = timing["rollout_seconds"] + timing["scoring_seconds"] + timing["update_seconds"]

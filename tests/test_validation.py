@@ -13,7 +13,7 @@ from generalthinker.generation.transformers_engine import TransformersEngine
 from generalthinker.paths import Layout
 from generalthinker.prompts import question_prompt
 from generalthinker.training import run as running
-from generalthinker.training.trainer import GeneralThinkerTrainer
+from generalthinker.training.trainer import MethodTrainer
 from generalthinker.training.validation import decoding
 from test_generation import EVALUATION
 
@@ -38,14 +38,14 @@ def trained(tmp_path, tiny_model):
 @pytest.fixture
 def adapters(monkeypatch):
     """Step → the adapter as it was when that step's validation began."""
-    seen, evaluate = {}, GeneralThinkerTrainer.evaluate
+    seen, evaluate = {}, MethodTrainer.evaluate
 
     def remember(trainer, **given):
         state = {name: p.detach().clone() for name, p in trainer.model.named_parameters() if "lora_" in name}
         seen[trainer.state.global_step] = {name.replace(".default", ""): value for name, value in state.items()}
         return evaluate(trainer, **given)
 
-    monkeypatch.setattr(GeneralThinkerTrainer, "evaluate", remember)
+    monkeypatch.setattr(MethodTrainer, "evaluate", remember)
     return seen
 
 
@@ -60,7 +60,7 @@ def equal(left, right):
 @pytest.mark.parametrize(("correct", "kept"), [([1, 5, 2], 4), ([5, 4, 3], 2), ([0, 1, 9], 5), ([3, 3, 3], 2)])
 def test_the_adapter_that_answers_most_is_kept_the_earliest_of_equals(trained, adapters, monkeypatch, correct, kept):
     answers = iter(correct)
-    monkeypatch.setattr(GeneralThinkerTrainer, "_correct_answers", lambda trainer, rows: next(answers))
+    monkeypatch.setattr(MethodTrainer, "correct_answers", lambda trainer, rows: next(answers))
     layout, run, record = trained(validate_every=2, save_every=3, max_steps=5, batch_size=24, micro_batch_size=24)
     accuracies = [count / tiny.VALIDATION_QUESTIONS for count in correct]
     assert record["validation"] == [

@@ -27,7 +27,7 @@ import vllm.model_executor.layers.utils
 from generalthinker.config.load import load_frozen
 from generalthinker.prompts import question_messages
 from generalthinker.training.run import train
-from generalthinker.training.trainer import GeneralThinkerTrainer as Trainer
+from generalthinker.training.trainer import MethodTrainer as Trainer
 
 SOME_PROMPT, SAMPLES = [question_messages("What is 2 + 3?")], 8
 

@@ -4,6 +4,7 @@ Every command reads the configuration that --settings or GENERALTHINKER_SETTINGS
 commas, later ones overriding earlier ones. The workflow's own frozen `<results>/settings/*.json` are accepted as well.
 """
 
+import json
 import logging
 import os
 import sys
@@ -25,7 +26,7 @@ SettingsFile = Annotated[
 ]
 PAPER = "config/config.yaml"
 Threads = Annotated[int, typer.Option(help="CPU threads")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="model/method[_strength-β][_clip-τ][_seed-n]")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="model/method[_knob-value …][_seed-n]")]
 
 
 @app.command()
@@ -88,6 +89,21 @@ def schema(out: Path) -> None:
     from generalthinker.files import write_json
 
     write_json(out, build())
+
+
+@app.command()
+def methods() -> None:
+    """Explain every method family: its settings with their defaults, and which of them are knobs that can be swept."""
+    from generalthinker.methods import FAMILIES
+
+    for family, method in FAMILIES.items():
+        print(f"{family}: {method.__doc__}  (reward: {method.reward or 'none, not trained'})")
+        for name, field in method.model_fields.items():
+            if name != "family":
+                knob = method.knobs().get(name)
+                swept = f" [knob {knob.symbol}, {knob.suffix}-… in run names]" if knob else ""
+                print(f"  {name}: {json.dumps(field.default)}  {field.description}{swept}")
+        print()
 
 
 @app.command()
@@ -186,7 +202,7 @@ def walkthrough(run: RunName, threads: Threads = 1, settings: SettingsFile = PAP
     require_rollout_engine(loaded.training)
     table, png, pdf = (Path(layout.walkthrough(run, suffix)) for suffix in ("csv", "png", "pdf"))
     write_walkthrough(loaded, spec, table)
-    draw_walkthrough(table, png, pdf, spec.modulation_strength or 0.0, spec.clip_threshold)
+    draw_walkthrough(table, png, pdf, loaded.method(spec))
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import re
 import string
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 AnswerType = Literal["mcq", "math"]
 # The letters that name the options of a multiple-choice question, in order.
@@ -60,29 +60,30 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9+._-]+", "-", name).strip("-")
 
 
+class KnobValue(NamedTuple):
+    """The value of one knob of a run's method: the method's field, its short name in the run's name, the value."""
+
+    field: str
+    suffix: str
+    value: Any
+
+
 @dataclass(frozen=True, slots=True)
 class RunSpec:
     """The identity of one training job: exactly what makes two runs of one experiment different.
 
-    `modulation_strength` (β) is None for methods without advantage modulation, `clip_threshold` (τ) for methods
-    without token clipping, `seed` for the untrained base model.
+    `knobs` are the method's knobs that are not off, in the method's order; `seed` is None for an untrained model.
     """
 
     model: str
     method: str
-    modulation_strength: float | None = None
-    clip_threshold: float | None = None
+    knobs: tuple[KnobValue, ...] = ()
     seed: int | None = None
 
     @property
     def name(self) -> str:
-        """The run's folder below `runs/`: `model/method_strength-β_clip-τ_seed-n`, inapplicable parts left out."""
-        parts = [slug(self.method)]
-        for label, value in (
-            ("strength", self.modulation_strength),
-            ("clip", self.clip_threshold),
-            ("seed", self.seed),
-        ):
-            if value is not None:
-                parts.append(f"{label}-{value}")
+        """The run's folder below `runs/`: `model/method[_knob-value …][_seed-n]`."""
+        parts = [slug(self.method), *(f"{knob.suffix}-{slug(str(knob.value))}" for knob in self.knobs)]
+        if self.seed is not None:
+            parts.append(f"seed-{self.seed}")
         return f"{slug(self.model)}/{'_'.join(parts)}"

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
 from generalthinker.config import SettingsError, parse_settings
 from generalthinker.config.load import freeze, frozen_path
@@ -19,7 +18,6 @@ try:
     )
 except SettingsError as error:
     raise WorkflowError(str(error)) from None
-validate(config, "../schemas/config.schema.json", set_default=False)
 
 layout = Layout(settings.results)
 # Used with `--sdm conda` only; `make` installs the same pins into .venv.
@@ -38,6 +36,11 @@ def alternatives(names):
 
 def benchmark_files(names):
     return [layout.benchmark(slug(name)) for name in names]
+
+
+def further_models(run):
+    entries = settings.method(settings.run(run)).models.values()
+    return [layout.model(slug(entry)) for entry in entries]
 
 
 def row_inputs(wildcards):

@@ -4,6 +4,7 @@ rule train:
         questions=layout.train,
         validation=[layout.validation] if settings.training.validate_every else [],
         model=lambda w: layout.model(slug(settings.run(w.run).model)),
+        further_models=lambda w: further_models(w.run),
     output:
         adapter=directory(layout.adapter("{run}")),
         history=layout.history("{run}"),
@@ -33,6 +34,7 @@ rule walkthrough:
         questions=layout.train,
         validation=[layout.validation] if settings.training.validate_every else [],
         model=lambda w: layout.model(slug(settings.run(w.run).model)),
+        further_models=lambda w: further_models(w.run),
         adapter=layout.adapter("{run}"),
     output:
         csv=layout.walkthrough("{run}", "csv"),

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from generalthinker.config.base import Count, Fraction, Section
+from generalthinker.sections import Count, Fraction, Section
 
 
 class SourceSettings(Section):

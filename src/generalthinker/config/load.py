@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from generalthinker.config.moved import moved_keys
 from generalthinker.config.settings import Settings
 from generalthinker.errors import StageError
 from generalthinker.files import read_json, write_text
@@ -37,13 +38,13 @@ def load(paths: list[str] | list[Path]) -> Settings:
 
 def parse_settings(content: dict[str, Any], origin: str = "configuration") -> Settings:
     """Return the settings in a mapping; `origin` is named in errors. Raises SettingsError."""
-    try:
-        return Settings.model_validate(content)
-    except ValidationError as error:
-        lines = [line for problem in error.errors() for line in _describe(problem)]
-        raise SettingsError(
-            "\n".join([f"{origin}: {len(lines)} problem(s)", *(f"  {line}" for line in lines)])
-        ) from None
+    lines = moved_keys(content)
+    if not lines:
+        try:
+            return Settings.model_validate(content)
+        except ValidationError as error:
+            lines = [line for problem in error.errors() for line in _describe(problem)]
+    raise SettingsError("\n".join([f"{origin}: {len(lines)} problem(s)", *(f"  {line}" for line in lines)]))
 
 
 def freeze(settings: Settings) -> Path:
@@ -85,7 +86,8 @@ def _merge(target: dict[str, Any], update: dict[str, Any]) -> None:
 def _describe(problem: Any) -> list[str]:
     """Turn one pydantic error into lines of the form `key = value: what is wrong; what is allowed`."""
     location = list(problem["loc"])
-    key = ".".join(str(part) for part in location) or "configuration"
+    named = [part for at, part in enumerate(location) if not _is_tag(location[:at], part)]
+    key = ".".join(map(str, named)) or "configuration"
     found = problem["input"]
     kind = problem["type"]
     if kind == "extra_forbidden":
@@ -93,6 +95,8 @@ def _describe(problem: Any) -> list[str]:
         close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return [f"{key} = {found!r}: unknown key; {hint}allowed: {', '.join(allowed) or 'no further keys'}"]
+    if kind == "union_tag_not_found":
+        return [f"{key}: {problem['msg'].lower()}; allowed: {', '.join(_tags_at(location))}"]
     if kind == "missing":
         return [f"{key}: missing; {problem['msg'].lower()}"]
     if kind == "value_error":
@@ -127,13 +131,32 @@ def _sections_at(location: list[Any]) -> list[type[BaseModel]]:
     return [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
+def _is_tag(location: list[Any], part: Any) -> bool:
+    """Return whether `part` is the tag of a tagged alternative, which pydantic puts into a location."""
+    sections = _sections_at(location)
+    return part in _tags(sections) and not any(part in section.model_fields for section in sections)
+
+
+def _tags_at(location: list[Any]) -> list[str]:
+    return _tags(_sections_at(location))
+
+
+def _tags(sections: list[type[BaseModel]]) -> list[str]:
+    """Return the values by which tagged alternatives are told apart."""
+    literals = [
+        field.annotation
+        for section in sections
+        for field in section.model_fields.values()
+        if typing.get_origin(field.annotation) is typing.Literal and field.is_required()
+    ]
+    return [tag for literal in literals for tag in typing.get_args(literal)]
+
+
 def _step(kind: Any, part: Any) -> list[Any]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         if part in kind.model_fields:
             return _flatten(kind.model_fields[part].annotation)
-        # pydantic puts the tag of a tagged alternative into the location
-        tags = [f.annotation for f in kind.model_fields.values() if typing.get_origin(f.annotation) is typing.Literal]
-        return [kind] if any(part in typing.get_args(tag) for tag in tags) else []
+        return [kind] if part in _tags([kind]) else []
     if typing.get_origin(kind) is dict:
         return _flatten(typing.get_args(kind)[1])
     return []

@@ -1,40 +1,69 @@
 """Settings of the tables and figures: which run and benchmark fill which cell."""
 
-from typing import Annotated, Literal, Self
+import itertools
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
-from generalthinker.config.base import Section, Strength, Threshold
+from generalthinker.methods import SWEEPABLE
+from generalthinker.sections import Section
 
-SWEEPABLE = ("modulation_strength", "clip_threshold")
 
-
-class RunChoice(Section):
-    """A run, as a table names it: what is left out comes from `training`, and every seed of `seeds` is used."""
+class RunSelection(Section):
+    """A run, as a table names it: knobs that are left out have the method's values, and every seed is used."""
 
     model: str
     method: str
-    modulation_strength: Strength | None = None
-    clip_threshold: Threshold | None = None
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """The knobs whose values differ from the method's, by field."""
+        return {name: value for name in SWEEPABLE if (value := getattr(self, name)) is not None}
 
 
-class Sweep(Section):
-    """One run per value of one setting."""
+class SweepAxes(Section):
+    """One run per value of one knob, or per combination of values of several knobs."""
 
-    run: RunChoice
-    modulation_strength: list[Strength] | None = None
-    clip_threshold: list[Threshold] | None = None
+    run: "RunChoice"
 
     @model_validator(mode="after")
-    def _one_axis(self) -> Self:
-        if sum(getattr(self, name) is not None for name in SWEEPABLE) != 1:
-            raise ValueError(f"a sweep has exactly one of {list(SWEEPABLE)}")
+    def _has_an_axis(self) -> Self:
+        if not self.axes:
+            raise ValueError(f"a sweep has a list of values for at least one of {list(SWEEPABLE)}")
         return self
 
-    def choices(self) -> dict[str, RunChoice]:
-        """Return the runs of the sweep by their value as text."""
-        name = next(name for name in SWEEPABLE if getattr(self, name) is not None)
-        return {str(value): self.run.model_copy(update={name: value}) for value in getattr(self, name)}
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        """The swept knobs with their values, by field."""
+        return {name: values for name in SWEEPABLE if (values := getattr(self, name)) is not None}
+
+    def choices(self) -> dict[str, "RunChoice"]:
+        """Return the runs of the sweep by key: the value as text, or all values where several knobs vary."""
+        runs = {}
+        for values in itertools.product(*self.axes.values()):
+            knobs = dict(zip(self.axes, values, strict=True))
+            key = str(values[0]) if len(knobs) == 1 else _headed(knobs)
+            runs[key] = self.run.model_copy(update=knobs)
+        return runs
+
+    def headings(self) -> dict[str, str]:
+        """Return key → heading of the runs, e.g. "β = 0.1"."""
+        return {key: _headed({name: getattr(run, name) for name in self.axes}) for key, run in self.choices().items()}
+
+
+def _headed(knobs: dict[str, Any]) -> str:
+    return ", ".join(f"{SWEEPABLE[name][0].symbol} = {value}" for name, value in knobs.items())
+
+
+if TYPE_CHECKING:
+    RunChoice = RunSelection
+    Sweep = SweepAxes
+else:
+    # The fields of both are the knobs of all method families.
+    _values = {name: (kind | None, None) for name, (_, kind) in SWEEPABLE.items()}
+    RunChoice = create_model("RunChoice", __base__=RunSelection, __doc__=RunSelection.__doc__, **_values)
+    _lists = {name: (list[kind] | None, None) for name, (_, kind) in SWEEPABLE.items()}
+    Sweep = create_model("Sweep", __base__=SweepAxes, __doc__=SweepAxes.__doc__, run=(RunChoice, ...), **_lists)
 
 
 class _RunTable(Section):
@@ -105,7 +134,7 @@ class DynamicsFigure(Section):
 
     kind: Literal["dynamics"]
     title: str
-    metrics: list[Literal["kl", "entropy", "reward", "completion_length"]]
+    metrics: list[str] = Field(description="columns of the training history, one panel each")
     runs: dict[str, RunChoice]
 
 

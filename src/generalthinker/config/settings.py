@@ -4,14 +4,16 @@ import re
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from generalthinker.config.base import Count, Section
 from generalthinker.config.data import BenchmarkSettings, DataSettings, ModelSettings
 from generalthinker.config.reporting import FigureSettings, Reported, RunChoice, TableSettings
-from generalthinker.config.training import EvaluationSettings, MethodSettings, TrainingSettings
+from generalthinker.config.training import EvaluationSettings, TrainingSettings
 from generalthinker.errors import StageError
+from generalthinker.methods import FAMILIES, Method, MethodSettings
+from generalthinker.metrics import COMMON, Metric
 from generalthinker.records import RunSpec, slug
+from generalthinker.sections import Count, Section
 
 # Settings of `training` that decide how a run is executed, not what comes out of it.
 EXECUTION_ONLY = {
@@ -59,7 +61,12 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
-        problems = [*self._naming_problems(), *self._data_problems(), *self._suite_problems()]
+        problems = [
+            *self._naming_problems(),
+            *self._data_problems(),
+            *self._suite_problems(),
+            *self._method_problems(),
+        ]
         for section, items in (("tables", self.tables), ("figures", self.figures)):
             for name, item in items.items():
                 problems += [f"{section}.{name}.{problem}" for problem in self._display_problems(item)]
@@ -89,10 +96,7 @@ class Settings(Section):
             problems.append(
                 f"data.tokenizer_model = {self.data.tokenizer_model!r}: not in `models`; allowed: {list(self.models)}"
             )
-        adapters, rewards = _modules("data/sources"), _modules("rewards")
-        for name, method in self.methods.items():
-            if method.reward is not None and method.reward not in rewards:
-                problems.append(f"methods.{name}.reward = {method.reward!r}: no such reward; allowed: {rewards}")
+        adapters = _modules("data/sources")
         for place, sources in (("data.sources", self.data.sources), ("benchmarks", self.benchmarks)):
             for name, source in sources.items():
                 if source.adapter not in adapters:
@@ -102,6 +106,14 @@ class Settings(Section):
                 if source.dataset != "synthetic" and source.revision is None:
                     problems.append(f"{place}.{name}.revision: missing; pin {source.dataset} to a commit")
         return problems
+
+    def _method_problems(self) -> list[str]:
+        return [
+            f"methods.{name}: model {entry!r} for the role {role!r} is not in `models`; allowed: {list(self.models)}"
+            for name, method in self.methods.items()
+            for role, entry in method.models.items()
+            if entry not in self.models
+        ]
 
     def _suite_problems(self) -> list[str]:
         problems = []
@@ -131,8 +143,14 @@ class Settings(Section):
         for label, choice in choices.items():
             problems += [f"{label}: {problem}" for problem in self._choice_problems(choice)]
             method = self.methods.get(choice.method)
-            if method and method.reward is None and getattr(item, "kind", "") in ("dynamics", "hyperparameters"):
+            if method and not method.trained and getattr(item, "kind", "") in ("dynamics", "hyperparameters"):
                 problems.append(f"{label}: {choice.method!r} is not trained, so it has no training to show")
+        columns = list(self.metrics)
+        problems += [
+            f"metrics: {name!r} is no column of the training history; allowed: {columns}"
+            for name in getattr(item, "metrics", [])
+            if name not in columns
+        ]
         for group in getattr(item, "groups", []):
             if group not in self.groups:
                 problems.append(f"groups: unknown group {group!r}; allowed: {list(self.groups)}")
@@ -146,11 +164,18 @@ class Settings(Section):
         if method is None:
             problems.append(f"method = {choice.method!r}: unknown method; allowed: {list(self.methods)}")
             return problems
-        if choice.modulation_strength is not None and not method.advantage_modulation:
-            problems.append(f"modulation_strength: {choice.method!r} has no advantage modulation; leave it out")
-        if choice.clip_threshold is not None and not method.token_clipping:
-            problems.append(f"clip_threshold: {choice.method!r} has no token clipping; leave it out")
+        values = {knob.field: knob.value for knob in method.knob_values}
+        for field in choice.knobs:
+            if field not in values:
+                why = "is off (null)" if field in method.knobs() else f"is no knob of the family {method.family!r}"
+                problems.append(f"{field}: it {why} in {choice.method!r}, whose knobs are {list(values)}; leave it out")
         return problems
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """Column → metric of the training histories, those of single families included."""
+        own = [metric for kind in FAMILIES.values() for metric in kind.METRICS]
+        return {metric.column: metric for metric in (*COMMON, *own)}
 
     @property
     def groups(self) -> dict[str, list[str]]:
@@ -172,60 +197,62 @@ class Settings(Section):
     def runs(self, choice: RunChoice) -> list[RunSpec]:
         """Return the runs behind one table cell or curve: one per seed, or the untrained model alone."""
         method = self.methods[choice.method]
-        if method.reward is None:
+        if not method.trained:
             return [RunSpec(choice.model, choice.method)]
-        strength = clip = None
-        if method.advantage_modulation:
-            strength = choice.modulation_strength or self.training.modulation_strength
-        if method.token_clipping:
-            clip = choice.clip_threshold or self.training.clip_threshold
-        return [RunSpec(choice.model, choice.method, strength, clip, seed) for seed in self.seeds]
+        knobs = method.with_knobs(choice.knobs).knob_values
+        return [RunSpec(choice.model, choice.method, knobs, seed) for seed in self.seeds]
+
+    def method(self, run: RunSpec) -> Method:
+        """Return the method of `run` with the run's own values of its knobs."""
+        return self.methods[run.method].with_knobs({knob.field: knob.value for knob in run.knobs})
 
     def run(self, name: str) -> RunSpec:
-        """Return the run whose folder is `name`; any β, τ and seed are accepted, also ones in no table.
+        """Return the run whose folder is `name`; any knob values and seed are accepted, also ones in no table.
 
         Raises UnknownRunError with the expected form if the name is not one that `RunSpec.name` gives.
         """
-        match = re.fullmatch(
-            r"(?P<model>[^/]+)/(?P<method>.+?)(_strength-(?P<strength>[\d.e-]+))?(_clip-(?P<clip>[\d.e-]+))?"
-            r"(_seed-(?P<seed>\d+))?",
-            name,
-        )
+        model, _, rest = name.partition("/")
         models, methods = self._by_slug(self.models), self._by_slug(self.methods)
-        if not match or match["model"] not in models or match["method"] not in methods:
+        # The longest name first: one method's name may begin with another's.
+        fitting = [known for known in sorted(methods, key=len, reverse=True) if f"{rest}_".startswith(f"{known}_")]
+        if model not in models or not fitting:
             raise UnknownRunError(
-                f"run {name!r}: expected model/method[_strength-β][_clip-τ][_seed-n] with a model of {list(models)} "
+                f"run {name!r}: expected model/method[_knob-value …][_seed-n] with a model of {list(models)} "
                 f"and a method of {list(methods)}"
             )
-        method = methods[match["method"]]
-        choice = RunChoice(
-            model=models[match["model"]],
-            method=method,
-            modulation_strength=float(match["strength"]) if match["strength"] else None,
-            clip_threshold=float(match["clip"]) if match["clip"] else None,
-        )
-        if problems := self._choice_problems(choice):
-            raise UnknownRunError(f"run {name!r}: {'; '.join(problems)}")
-        spec = self.runs(choice)[0]
-        if match["seed"] and spec.seed is not None:
-            spec = RunSpec(spec.model, spec.method, spec.modulation_strength, spec.clip_threshold, int(match["seed"]))
-        if spec.name != name:
-            raise UnknownRunError(f"run {name!r}: incomplete; its full name is {spec.name!r}")
+        label = methods[fitting[0]]
+        method = self.methods[label]
+        known = {field: method.knobs()[field].suffix for field in (knob.field for knob in method.knob_values)}
+        form = "".join(f"(_{re.escape(suffix)}-(?P<{field}>.+?))?" for field, suffix in known.items())
+        match = re.fullmatch(rf"{form}(_seed-(?P<seed>\d+))?", rest.removeprefix(fitting[0]))
+        complete = f"{model}/{fitting[0]}" + "".join(f"_{suffix}-…" for suffix in known.values())
+        complete += "_seed-n" if method.trained else ""
+        if not match:
+            raise UnknownRunError(f"run {name!r}: expected the form {complete}")
+        texts = {field: text for field in known if (text := match[field])}
+        try:
+            values = {
+                field: TypeAdapter(method.knob_type(field)).validate_strings(text) for field, text in texts.items()
+            }
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise UnknownRunError(f"run {name!r}: {problem['input']!r}: {problem['msg'].lower()}") from None
+        knobs = method.with_knobs(values).knob_values
+        spec = RunSpec(models[model], label, knobs, int(match["seed"]) if match["seed"] else None)
+        if spec.name != name or method.trained != (spec.seed is not None):
+            raise UnknownRunError(f"run {name!r}: incomplete; its full name has the form {complete}")
         return spec
 
     def training_identity(self, run: RunSpec) -> dict[str, Any]:
         """Return exactly what decides the result of training `run`; a difference here, and only here, retrains it."""
-        training = self.training.model_dump(exclude=EXECUTION_ONLY | {"modulation_strength", "clip_threshold"})
-        method = self.methods[run.method]
-        if not method.direction_preserving:
-            del training["bound"]
+        training = self.training.model_dump(exclude=EXECUTION_ONLY)
         if not self.training.validate_every:
             del training["validation_decoding"]
+        method = self.method(run)
         return {
             "model": self.model_identity(run.model),
-            "method": method.model_dump(),
-            "modulation_strength": run.modulation_strength,
-            "clip_threshold": run.clip_threshold,
+            "models": {role: self.model_identity(entry) for role, entry in method.models.items()},
+            "method": method.identity(),
             "seed": run.seed,
             "training": training,
         }

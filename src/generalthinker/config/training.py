@@ -1,27 +1,10 @@
-"""Settings of the methods and of the training they share (the paper's Table 7 and what its text leaves out)."""
+"""Settings of the training that all methods share (the paper's Table 7 and what its text leaves out)."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from generalthinker.config.base import Count, Fraction, Section, Strength, Threshold
-
-
-class MethodSettings(Section):
-    """One column of the comparison: which reward, and which parts of the advantage modulation."""
-
-    reward: str | None = Field(description="module in generalthinker/rewards; null for the untrained base model")
-    advantage_modulation: bool = Field(False, description="AM, equation 10")
-    token_clipping: bool = Field(False, description="TC, equation 11")
-    direction_preserving: bool = Field(False, description="DP, equation 14")
-
-    @model_validator(mode="after")
-    def _parts_need_modulation(self) -> Self:
-        if (self.token_clipping or self.direction_preserving) and not self.advantage_modulation:
-            raise ValueError("token_clipping and direction_preserving shape the modulation: set advantage_modulation")
-        if self.advantage_modulation and self.reward is None:
-            raise ValueError("advantage_modulation needs a reward: the untrained model has no advantage to modulate")
-        return self
+from generalthinker.sections import Count, Fraction, Section
 
 
 class LoraSettings(Section):
@@ -67,10 +50,6 @@ class TrainingSettings(Section):
         "greedy", description="how validation answers: greedily, or one sample at `temperature`"
     )
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
-    modulation_strength: Strength = 0.1
-    clip_threshold: Threshold = 2.0
-    bound: Literal["max_abs", "tanh", "zero_sum"] = Field("max_abs", description="w of equation 13, and two variants")
-    reward_floor: Annotated[float, Field(lt=0)] = Field(-30.0, description="log-likelihood given to unusable responses")
     lora: LoraSettings = LoraSettings()
 
     @model_validator(mode="after")

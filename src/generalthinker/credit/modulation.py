@@ -13,17 +13,19 @@ STD_EPSILON = 1e-6
 
 
 class Modulation(NamedTuple):
-    """What `modulate` yields: token advantages and how often the two safeguards had something to do.
+    """What `modulate` returns: token advantages, how often the two safeguards changed something, and the way there.
 
     `advantages` (B, T); `clip_ratio` is the share of prefix tokens with |m| > τ, `sign_flip_ratio` the share whose
-    advantage has the opposite sign of the response's. Both are scalars, 0 where no token is in a prefix; `tokens`
-    is the number of prefix tokens that they are shares of.
+    advantage has the opposite sign of the response's. Both are scalars, 0 where no token is in a prefix. `m`, `clipped`
+    (m̄) and `weights` (w) are (B, T); `weights` is None without the direction-preserving bound.
     """
 
     advantages: Tensor
     clip_ratio: Tensor
     sign_flip_ratio: Tensor
-    tokens: Tensor
+    m: Tensor
+    clipped: Tensor
+    weights: Tensor | None
 
 
 def token_advantages(
@@ -74,17 +76,17 @@ def modulate(
     m = normalise(signal, mask)
     clipped = m if clip_threshold is None else clip_and_recentre(m, mask, clip_threshold)
     if direction_preserving:
-        w = bounded_weights(clipped, mask, bound)
-        modulated = response + strength * response.abs() * w  # equation 14
+        weights = bounded_weights(clipped, mask, bound)
+        modulated = response + strength * response.abs() * weights  # equation 14
     else:
+        weights = None
         modulated = response + strength * clipped  # equation 10
     modulated = torch.where(mask, modulated, response)
 
-    tokens = mask.sum()
-    per_token = tokens.clamp(min=1)
+    tokens = mask.sum().clamp(min=1)
     beyond = (m.abs() > clip_threshold) & mask if clip_threshold is not None else torch.zeros_like(mask)
     flipped = (modulated * response < 0) & mask
-    return Modulation(modulated, beyond.sum() / per_token, flipped.sum() / per_token, tokens)
+    return Modulation(modulated, beyond.sum() / tokens, flipped.sum() / tokens, m, clipped, weights)
 
 
 def normalise(signal: Tensor, mask: Tensor) -> Tensor:

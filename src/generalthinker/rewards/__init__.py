@@ -1,50 +1,74 @@
-"""Rewards: one file each, all of the same shape, found by the name that `methods.<name>.reward` gives.
+"""Rewards that methods share: one file each, lists in, lists out, one number per rollout.
 
-A reward module has one function
-
-    reward(rollouts: list[Rollout], scorer: Scorer, *, floor: float) -> list[float]
-
-lists in, lists out, one number per rollout. `scorer` teacher-forces text through the current policy, so that every
-reward which looks at the reference answer's probability shares one scoring pass.
+A reward is a function `reward(rollouts, …) -> list[float]`. One that looks at the probability of text also takes a
+`Scorer`, so that all such rewards use the same scoring pass. A method names its reward in code: `methods/<name>.py`.
 """
 
-import importlib
-import pkgutil
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
+from generalthinker.answers import grade
+from generalthinker.answers.boxed import last_box
 from generalthinker.records import AnswerType
+
+# The policy being trained, the one it started from, and one that follows it slowly (`Method.slow_policy`).
+Policy = Literal["current", "initial", "slow"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One sampled response with what it is judged by; `prompt` is prompt x as text, chat template applied."""
+    """One sampled response with what it is judged by.
+
+    `prompt` is prompt x as text, chat template applied, and `question` the question alone. `tokens` counts the
+    completion's tokens. `group` numbers the step's groups over all processes: responses to one prompt share it.
+    """
 
     prompt: str
     completion: str
     truncated: bool
+    question: str
     answer: str
     answer_type: AnswerType
     options: list[str] | None
+    tokens: int
+    group: int
 
 
 class Scorer(Protocol):
-    """The current policy as a reader of given text."""
+    """Reads given text under a policy, without gradient."""
 
-    def span_logps(self, contexts: list[str], spans: list[str]) -> list[list[float]]:
-        """Return, per pair, the log-probability (nats) of each token that overlaps `span` in `context + span`."""
+    @property
+    def tokenizer(self) -> Any:
+        """The policy's tokenizer."""
+        ...
+
+    def span_logps(
+        self, contexts: list[str], spans: list[str], *, after: list[str] | None = None, policy: Policy = "current"
+    ) -> list[list[float]]:
+        """Return, per pair, the log-probability (nats) of each token that overlaps `span` in `context + span + after`.
+
+        The whole text is tokenised at once, so that `after` decides how the span's end is tokenised; it is not scored.
+        """
+        ...
+
+    def model_folder(self, role: str) -> Path:
+        """Return the folder of the further model that the method asked for as `role` (`Method.models`)."""
         ...
 
 
-Reward = Callable[..., list[float]]
+def is_correct(rollout: Rollout) -> bool:
+    """Return whether the final boxed answer is correct; a truncated response is wrong."""
+    return (
+        not rollout.truncated
+        and grade(rollout.completion, rollout.answer, rollout.answer_type, rollout.options).correct
+    )
 
 
-def get(name: str) -> Reward:
-    """Return the reward called `name`."""
-    return importlib.import_module(f"{__name__}.{name}").reward
-
-
-def names() -> list[str]:
-    """Return the rewards there are."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+def reasoning_prefix(rollout: Rollout) -> str | None:
+    r"""Return r, the text before the last `\boxed{`; None if truncated, or if box or prefix is missing or empty."""
+    box = last_box(rollout.completion)
+    if rollout.truncated or box is None or not (box.content or "").strip():
+        return None
+    prefix = rollout.completion[: box.start]
+    return prefix if prefix.strip() else None

@@ -3,8 +3,7 @@ r"""Likelihood-RL's and GeneralThinker's reward: how probable the true answer is
 Equation 6: R = log π(a* | x, r), summed over the tokens whose characters overlap `a*}` in `x + r + \boxed{a*}`.
 """
 
-from generalthinker.answers.boxed import last_box
-from generalthinker.rewards import Rollout, Scorer
+from generalthinker.rewards import Rollout, Scorer, reasoning_prefix
 
 
 def reward(rollouts: list[Rollout], scorer: Scorer, *, floor: float) -> list[float]:
@@ -18,12 +17,3 @@ def reward(rollouts: list[Rollout], scorer: Scorer, *, floor: float) -> list[flo
     for i, tokens in zip(usable, logps, strict=True):
         rewards[i] = sum(tokens)
     return rewards
-
-
-def reasoning_prefix(rollout: Rollout) -> str | None:
-    r"""Return r, the text before the last `\boxed{`; None if truncated, or if box or prefix is missing or empty."""
-    box = last_box(rollout.completion)
-    if rollout.truncated or box is None or not (box.content or "").strip():
-        return None
-    prefix = rollout.completion[: box.start]
-    return prefix if prefix.strip() else None

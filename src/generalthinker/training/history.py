@@ -10,35 +10,20 @@ import pandas as pd
 from transformers import TrainerCallback
 
 from generalthinker.files import write_text
+from generalthinker.metrics import COMMON, Metric
 
 logger = logging.getLogger(__name__)
-
-# column → the name under which TRL logs it
-METRICS = {
-    "loss": "loss",
-    "kl": "kl",
-    "entropy": "entropy",
-    "reward": "reward",
-    "reward_std": "reward_std",
-    "zero_std_share": "frac_reward_zero_std",
-    "completion_length": "completions/mean_length",
-    "completion_length_max": "completions/max_length",
-    "truncated_share": "completions/clipped_ratio",
-    "modulation/clip_ratio": "modulation/clip_ratio",
-    "modulation/sign_flip_ratio": "modulation/sign_flip_ratio",
-    "learning_rate": "learning_rate",
-    "grad_norm": "grad_norm",
-    "tokens": "num_tokens",
-}
 
 
 class History(TrainerCallback):
     """Append each step's metrics to `metrics.jsonl` and its wall-clock seconds to `timing.jsonl` in `folder`.
 
-    They are two files because the first is reproducible to the byte and the second never is.
+    They are two files because the first is reproducible to the byte and the second never is. `own` are the columns that
+    only this training's method adds.
     """
 
-    def __init__(self, folder: Path, seconds: dict[str, float]) -> None:
+    def __init__(self, folder: Path, seconds: dict[str, float], own: tuple[Metric, ...] = ()) -> None:
+        self.columns = (*COMMON, *own)
         self.metrics, self.timing = folder / "metrics.jsonl", folder / "timing.jsonl"
         self.seconds = seconds
         self._tokens = 0.0
@@ -64,12 +49,12 @@ class History(TrainerCallback):
             state.max_steps,
             *(logs.get(name) or 0.0 for name in ("reward", "kl", "entropy", "completions/mean_length", "step_time")),
         )
-        _append(self.metrics, step | {column: logs.get(name) for column, name in METRICS.items()})
+        append_row(self.metrics, step | {metric.column: logs.get(metric.logged) for metric in self.columns})
         total = logs.get("step_time") or 0.0
         rollout, scoring = self.seconds["rollout"], self.seconds["scoring"]
         tokens = (logs.get("num_tokens") or 0.0) - self._tokens
         self._tokens += tokens
-        _append(
+        append_row(
             self.timing,
             step
             | {
@@ -94,7 +79,8 @@ class History(TrainerCallback):
         return pd.DataFrame(self.rows(self.metrics)), pd.DataFrame(self.rows(self.timing))
 
 
-def _append(path: Path, row: dict[str, Any]) -> None:
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Append `row` to `path` as one JSON line that a later crash cannot lose."""
     with path.open("a") as file:
         file.write(json.dumps(row) + "\n")
         file.flush()

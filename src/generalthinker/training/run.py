@@ -26,7 +26,7 @@ from generalthinker.training.history import History
 from generalthinker.training.interrupt import InterruptedTrainingError, StopOnSignal
 from generalthinker.training.launcher import split_batch
 from generalthinker.training.lock import RunLock
-from generalthinker.training.trainer import GeneralThinkerTrainer
+from generalthinker.training.trainer import MethodTrainer
 from generalthinker.training.validation import SaveWhatIsValidated
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
     arguments = grpo_arguments(settings, run, processes, str(checkpoints))
     trainer = build_trainer(settings, run, arguments)
 
-    history = History(checkpoints, trainer.seconds)
+    history = History(checkpoints, trainer.seconds, trainer.method.METRICS)
     stop = StopOnSignal()
     # The history's own line per step says more in a log file than a progress bar.
     for kind in (ProgressCallback, PrinterCallback):
@@ -206,23 +206,24 @@ def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, proce
             "resumed_from_step": step_of(resume) if resume else None,
         },
     )
-    # The adapter comes last: where it is, everything else is too.
+    # The adapter is written last: its presence marks a finished run.
     with replacing(layout.adapter(run.name)) as temporary:
         model.save_pretrained(temporary)
     shutil.rmtree(folder / "checkpoints")
 
 
-def build_trainer(settings: Settings, run: RunSpec, arguments: dict[str, Any]) -> GeneralThinkerTrainer:
+def build_trainer(settings: Settings, run: RunSpec, arguments: dict[str, Any]) -> MethodTrainer:
     """Return the trainer of `run` on the settings' model and training questions, with a fresh adapter."""
     layout = Layout(settings.results)
     model_folder = Path(layout.model(slug(run.model)))
     tokenizer = AutoTokenizer.from_pretrained(model_folder, padding_side="left")
     dtype = torch.bfloat16 if settings.training.precision == "bf16" else torch.float32
     lora = settings.training.lora
-    return GeneralThinkerTrainer(
-        run=run,
-        method=settings.methods[run.method],
+    method = settings.method(run)
+    return MethodTrainer(
+        method=method,
         settings=settings.training,
+        models={role: Path(layout.model(slug(entry))) for role, entry in method.models.items()},
         model=AutoModelForCausalLM.from_pretrained(model_folder, dtype=dtype),
         args=GRPOConfig(**arguments),
         train_dataset=_rows_of(layout.train),

@@ -1,7 +1,7 @@
 """Teacher-forced scoring under a policy: text spans for rewards, reasoning tokens for credit. No gradients."""
 
 import bisect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,24 +11,43 @@ TokenLogps = Callable[[Tensor, Tensor, int], Tensor]
 
 
 def span_logps(
-    tokenizer, token_logps: TokenLogps, contexts: list[str], spans: list[str], device: torch.device
+    tokenizer,
+    token_logps: TokenLogps,
+    contexts: list[str],
+    spans: list[str],
+    device: torch.device,
+    after: list[str] | None = None,
 ) -> list[list[float]]:
-    """Return, per pair, the log-probability (nats) of each token overlapping `span` in `context + span`.
+    """Return, per pair, the log-probability (nats) of each token overlapping `span` in `context + span + after`.
 
-    The whole text is tokenised once and the boundary found by character offsets, so a token that spans it is scored
-    whole. `span` must not be empty.
+    The whole text is tokenised once and the boundaries found by character offsets, so a token that spans one is scored
+    whole. `span` must not be empty; `after` is not scored.
     """
     if not contexts:
         return []
-    texts = [context + span for context, span in zip(contexts, spans, strict=True)]
-    encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
-    lengths = [
-        sum(end > len(context) for _, end in offsets)
-        for context, offsets in zip(contexts, encoded["offset_mapping"], strict=True)
+    encoded, places = encode_spans(tokenizer, contexts, spans, after)
+    ids, mask = left_pad(encoded, tokenizer.pad_token_id, device)
+    keep = max(len(tokens) - first for tokens, (first, _) in zip(encoded, places, strict=True))
+    logps = token_logps(ids, mask, keep).tolist()
+    return [
+        row[keep - len(tokens) + first : keep - len(tokens) + last]
+        for row, tokens, (first, last) in zip(logps, encoded, places, strict=True)
     ]
-    ids, mask = left_pad(encoded["input_ids"], tokenizer.pad_token_id, device)
-    logps = token_logps(ids, mask, max(lengths)).tolist()
-    return [row[len(row) - length :] for row, length in zip(logps, lengths, strict=True)]
+
+
+def encode_spans(
+    tokenizer, contexts: list[str], spans: list[str], after: list[str] | None = None
+) -> tuple[list[list[int]], list[tuple[int, int]]]:
+    """Return the tokens of `context + span + after`, and which of them overlap the span: first, and last + 1."""
+    following: Sequence[str] = after or [""] * len(spans)
+    texts = ["".join(parts) for parts in zip(contexts, spans, following, strict=True)]
+    encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+    places = []
+    for context, span, offsets in zip(contexts, spans, encoded["offset_mapping"], strict=True):
+        first = sum(end <= len(context) for _, end in offsets)
+        last = sum(start < len(context) + len(span) for start, _ in offsets)
+        places.append((first, last))
+    return encoded["input_ids"], places
 
 
 def left_pad(sequences: list[list[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:

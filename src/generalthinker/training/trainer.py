@@ -1,34 +1,38 @@
-"""GRPO with the paper's rewards and token-level advantages: TRL's trainer, two hooks, no copied code.
+"""GRPO with a method's rewards and token-level advantages: TRL's trainer and the hooks of `methods/`, no copied code.
 
-Different from stock TRL: rewards may look at the policy itself (equation 6), and the advantages that leave
-`_generate_and_score_completions` have shape (B, T) instead of (B,), which TRL's loss accepts as it is.
+Different from stock TRL: rewards may look at the policy itself (equation 6), a method may set advantages itself, and
+the advantages that leave `_generate_and_score_completions` may have shape (B, T) instead of (B,), which TRL's loss
+accepts as it is.
 """
 
 import functools
 import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import set_seed
+from accelerate.utils import gather_object, set_seed
 from peft import PeftModel
 from torch import Tensor
 from trl import GRPOTrainer
 
-from generalthinker import rewards
-from generalthinker.config.training import MethodSettings, TrainingSettings
-from generalthinker.credit import modulate
-from generalthinker.prompts import answer_conditioned_prompt
-from generalthinker.records import RunSpec
-from generalthinker.rewards import Rollout, binary
-from generalthinker.rewards.likelihood import reasoning_prefix
+from generalthinker.config.training import TrainingSettings
+from generalthinker.methods.method import AnswerLoss, Method, Responses, ScoredRollout, Step
+from generalthinker.rewards import Policy, Rollout, is_correct, reasoning_prefix
+from generalthinker.training.checkpoints import checkpoint_of
 from generalthinker.training.colocated import merged_parameters
 from generalthinker.training.finite import require_finite
-from generalthinker.training.scoring import left_pad, prefix_tokens, span_logps
+from generalthinker.training.memory import Memory, UpdateSlowPolicy
+from generalthinker.training.scoring import encode_spans, left_pad, prefix_tokens, span_logps
 from generalthinker.training.validation import decoding
 
 
-class GeneralThinkerTrainer(GRPOTrainer):
-    """GRPO whose advantages may be modulated token by token; each dataset row is a `records.Question` plus prompt."""
+class MethodTrainer(GRPOTrainer):
+    """GRPO by a `Method`; each dataset row is a `records.Question` plus prompt.
+
+    `models` are the folders of the further models that the method asks for, by role.
+    """
 
     # TRL admits image processors and no model at all; here they are always a tokenizer and a PEFT model.
     processing_class: Any
@@ -37,15 +41,18 @@ class GeneralThinkerTrainer(GRPOTrainer):
     train_dataset: Any
     eval_dataset: Any
 
-    def __init__(self, *, run: RunSpec, method: MethodSettings, settings: TrainingSettings, **trl: Any) -> None:
-        if method.reward is None:
-            raise ValueError(f"method {run.method!r} has no reward: there is nothing to train")
-        self.run = run
+    def __init__(
+        self, *, method: Method, settings: TrainingSettings, models: dict[str, Path] | None = None, **trl: Any
+    ) -> None:
+        if not method.trained:
+            raise ValueError(f"the method family {method.family!r} has no reward: there is nothing to train")
         self.method = method
         self.settings = settings
-        self.reward = rewards.get(method.reward)
+        self.models = models or {}
         self.seconds = {"rollout": 0.0, "scoring": 0.0}
         super().__init__(reward_funcs=[self._reward_rollouts], **trl)
+        self.memory = Memory(self.model, method.slow_policy)
+        self.add_callback(UpdateSlowPolicy(self.memory))
         if self.use_vllm:
             self.vllm_generation._iter_named_params = functools.partial(  # type: ignore[method-assign]
                 merged_parameters, self.model
@@ -53,14 +60,38 @@ class GeneralThinkerTrainer(GRPOTrainer):
             # An engine that starts seeds its whole process with its rank; every run would sample alike.
             set_seed(self.args.seed, device_specific=True)
 
-    def span_logps(self, contexts: list[str], spans: list[str]) -> list[list[float]]:
-        """Return the current policy's log-probabilities of given text (`rewards.Scorer`)."""
-        return span_logps(self._tokenizer, self._policy_logps, contexts, spans, self.accelerator.device)
+    # What methods may ask (`rewards.Scorer`).
+
+    @property
+    def tokenizer(self) -> Any:
+        """The policy's tokenizer."""
+        return self._tokenizer
+
+    def span_logps(
+        self, contexts: list[str], spans: list[str], *, after: list[str] | None = None, policy: Policy = "current"
+    ) -> list[list[float]]:
+        """Return the log-probabilities of given text under a policy (`rewards.Scorer`)."""
+        with self._acting(policy):
+            return span_logps(self._tokenizer, self._policy_logps, contexts, spans, self.accelerator.device, after)
+
+    def model_folder(self, role: str) -> Path:
+        """Return the folder of a further model (`rewards.Scorer`)."""
+        return self.models[role]
+
+    def _acting(self, policy: Policy) -> AbstractContextManager[Any]:
+        """Return a context in which the model is `policy`."""
+        if policy == "initial":
+            model = self.accelerator.unwrap_model(self.model)
+            assert isinstance(model, PeftModel)
+            return model.disable_adapter()
+        return self.memory.slow() if policy == "slow" else nullcontext()
 
     @torch.no_grad()
     def _policy_logps(self, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
         size = self.args.per_device_train_batch_size
         return self._get_per_token_logps_and_entropies(self.model, ids, mask, keep, batch_size=size)[0]
+
+    # The hooks, in the order in which TRL calls them.
 
     def _generate(self, prompts: list) -> tuple:
         started = time.perf_counter()
@@ -69,78 +100,74 @@ class GeneralThinkerTrainer(GRPOTrainer):
         return generated
 
     def _reward_rollouts(self, prompts, completions, completion_ids, **columns) -> list[float | None]:
-        """TRL's reward hook: lists in, lists out; leaves the prefix lengths for the credit hook."""
+        """TRL's reward hook: lists in, lists out; leaves the step and the prefix lengths for the hooks after it."""
         started = time.perf_counter()
-        answers = {name: columns[name] for name in ("answer", "answer_type", "options")}
-        rows = [dict(zip(answers, values, strict=True)) for values in zip(*answers.values(), strict=True)]
+        names = ("question", "answer", "answer_type", "options")
+        rows = [dict(zip(names, values, strict=True)) for values in zip(*(columns[n] for n in names), strict=True)]
         rollouts = self._rollouts(prompts, [message["content"] for [message] in completions], completion_ids, rows)
         prefixes = [reasoning_prefix(rollout) for rollout in rollouts]
         self._prefix_lengths = [
             prefix_tokens(self._tokenizer, ids, prefix) if prefix is not None else 0
             for ids, prefix in zip(completion_ids, prefixes, strict=True)
         ]
-        values = self.reward(rollouts, self, floor=self.settings.reward_floor)
+        scores = self.method.score(rollouts, self)
+        self._local = rollouts
+        self._underway = self._gathered([ScoredRollout(*pair) for pair in zip(rollouts, scores, strict=True)])
+        self._rewards = self.method.rewards(self._underway)
+        values = self._own_part(self._rewards)
         require_finite(torch.tensor(values), "reward", self._step_underway, [rollout.prompt for rollout in rollouts])
         self.seconds["scoring"] += time.perf_counter() - started
         return [*values]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
-        if not self.method.advantage_modulation:
-            return output
         started = time.perf_counter()
-        prefix_mask = self.prefix_mask(output)
-        modulation = modulate(
-            output["advantages"],
-            self._signal(inputs, output, prefix_mask),
-            prefix_mask,
-            strength=self.run.modulation_strength,  # type: ignore[arg-type]
-            clip_threshold=self.run.clip_threshold,
-            direction_preserving=self.method.direction_preserving,
-            bound=self.settings.bound,
-        )
-        output["advantages"] = modulation.advantages
-        self._log_modulation(modulation)
+        self._set_advantages(output)
+        self._add_answer_losses(output)
+        credit = self.method.token_credit(Completions(self, output))
+        if credit is not None:
+            output["advantages"] = credit.advantages
+            self._log_shares(credit.shares, self.prefix_mask(output).sum())
+        for name, value in self._underway.metrics.items():
+            self._metrics["train" if self.model.training else "eval"][name].append(value)
+        self.credit = credit
         self.seconds["scoring"] += time.perf_counter() - started
         return output
 
-    def prefix_mask(self, output: dict[str, Any]) -> Tensor:
-        """Return which tokens of the latest rollout's completions are reasoning (B, T)."""
-        lengths = torch.tensor(self._prefix_lengths, device=output["completion_ids"].device)
-        return torch.arange(output["completion_ids"].size(1), device=lengths.device) < lengths.unsqueeze(1)
-
-    def _signal(self, inputs: list[dict[str, Any]], output: dict[str, Any], prefix_mask: Tensor) -> Tensor:
-        """Return s (B, T), equation 7: log π_θ(r | x̃) − log π_ref(r | x); values outside the prefix mean nothing."""
-        conditioned = [answer_conditioned_prompt(self._tokenizer, row["question"], row["answer"]) for row in inputs]
-        encoded = self.processing_class(conditioned, add_special_tokens=False)["input_ids"]
-        prompt_ids, prompt_mask = left_pad(encoded, self._tokenizer.pad_token_id, prefix_mask.device)
-        completion_ids = output["completion_ids"]
-        logps = self._policy_logps(
-            torch.cat([prompt_ids, completion_ids], dim=1),
-            torch.cat([prompt_mask, prefix_mask.long()], dim=1),
-            completion_ids.size(1),
+    def _set_advantages(self, output: dict[str, Any]) -> None:
+        """Replace TRL's advantages by the method's own, if it has any, and take out responses it leaves out."""
+        advantages = self.method.advantages(self._underway, self._rewards)
+        if advantages is None:
+            return
+        values = self._own_part(advantages)
+        output["advantages"] = torch.tensor(
+            [0.0 if value is None else value for value in values], device=output["advantages"].device
         )
-        signal = logps - self._reference_logps(output)
-        require_finite(
-            torch.where(prefix_mask, signal, 0.0), "signal s of equation 7", self._step_underway, conditioned
-        )
-        return signal
+        kept = torch.tensor([value is not None for value in values], device=output["completion_mask"].device)
+        # A response without a mask adds nothing to the loss; TRL masks truncated ones in the same way.
+        output["completion_mask"] = output["completion_mask"] * kept.unsqueeze(1)
 
-    @torch.no_grad()
-    def _reference_logps(self, output: dict[str, Any]) -> Tensor:
-        """Return log π_ref(y | x) (B, T): TRL's own where the KL term needs it too, else one pass, adapter off."""
-        if "ref_per_token_logps" in output:
-            return output["ref_per_token_logps"]
-        ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
-        mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
-        model = self.accelerator.unwrap_model(self.model)
-        assert isinstance(model, PeftModel)
-        with model.disable_adapter():
-            return self._policy_logps(ids, mask, output["completion_ids"].size(1))
+    def _add_answer_losses(self, output: dict[str, Any]) -> None:
+        """Put the sequences whose likelihood joins the loss beside the responses, so that TRL splits them alike."""
+        losses = self.method.answer_losses(self._underway, self._rewards)
+        if losses is None:
+            return
+        own = [loss or AnswerLoss("", " ", 0.0) for loss in self._own_part(losses)]
+        encoded, places = encode_spans(self._tokenizer, [loss.context for loss in own], [loss.target for loss in own])
+        device = output["completion_ids"].device
+        ids, mask = left_pad(encoded, self._tokenizer.pad_token_id, device)
+        keep = max(len(tokens) - first for tokens, (first, _) in zip(encoded, places, strict=True))
+        from_end = torch.arange(keep, 0, -1, device=device)
+        counts = torch.tensor([last - first for first, last in places], device=device)
+        output["answer_ids"], output["answer_mask"] = ids, mask
+        output["answer_targets"] = from_end <= counts.unsqueeze(1)
+        output["answer_weights"] = torch.tensor([loss.weight for loss in own], device=device)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Return TRL's loss of a micro-batch; raises NonFiniteError where it is NaN or infinite."""
+        """Return TRL's loss of a micro-batch and the method's; raises NonFiniteError where it is NaN or infinite."""
         loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if "answer_ids" in inputs:
+            loss = loss + self._answer_loss(model, inputs)
         if not loss.isfinite():
             prompts = [
                 self._tokenizer.decode(ids[mask.bool()])
@@ -149,6 +176,22 @@ class GeneralThinkerTrainer(GRPOTrainer):
             require_finite(loss, "loss", self._step_underway, prompts)
         return loss
 
+    def _answer_loss(self, model, inputs: dict[str, Any]) -> Tensor:
+        """Return the weighted negative log-likelihood of the answers, averaged over responses as TRL's loss is."""
+        targets = inputs["answer_targets"]
+        logps = self._get_per_token_logps_and_entropies(
+            model, inputs["answer_ids"], inputs["answer_mask"], targets.size(1)
+        )[0]
+        loss = -(inputs["answer_weights"] * (logps * targets).sum(dim=1)).mean()
+        return loss / self.current_gradient_accumulation_steps
+
+    def prefix_mask(self, output: dict[str, Any]) -> Tensor:
+        """Return which tokens of the latest rollout's completions are reasoning (B, T)."""
+        lengths = torch.tensor(self._prefix_lengths, device=output["completion_ids"].device)
+        return torch.arange(output["completion_ids"].size(1), device=lengths.device) < lengths.unsqueeze(1)
+
+    # Validation.
+
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval") -> dict[str, float]:
         """Return and log the accuracy (0 to 1) of the validation questions' final answers, as benchmarks count it."""
         rows = self.eval_dataset.shard(self.accelerator.num_processes, self.accelerator.process_index).to_list()
@@ -156,7 +199,7 @@ class GeneralThinkerTrainer(GRPOTrainer):
         size = len(rows) if self.use_vllm else self.args.per_device_train_batch_size * self.args.steps_per_generation
         batches = [rows[start : start + size] for start in range(0, len(rows), max(1, size))]
         with decoding(self, self.settings.validation_decoding == "sampled", self.args.seed):
-            correct = sum(self._correct_answers(batch) for batch in batches)
+            correct = sum(self.correct_answers(batch) for batch in batches)
             counts = torch.tensor([correct, len(rows)], device=self.accelerator.device)
             right, all_of_them = self.accelerator.reduce(counts, reduction="sum").tolist()
             metrics = {f"{metric_key_prefix}_accuracy": right / all_of_them}
@@ -164,31 +207,119 @@ class GeneralThinkerTrainer(GRPOTrainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _correct_answers(self, rows: list[dict[str, Any]]) -> int:
+    def correct_answers(self, rows: list[dict[str, Any]]) -> int:
         """Return how many of `rows` the policy answers correctly before the token limit."""
         prompts = [row["prompt"] for row in rows]
         prompt_ids, *_ = self._tokenize_prompts(prompts)
         completion_ids, _ = self._generate_single_turn(prompt_ids, None, {}, 1)
         texts = self.processing_class.batch_decode(completion_ids, skip_special_tokens=True)
-        return int(sum(binary.reward(self._rollouts(prompts, texts, completion_ids, rows), self, floor=0.0)))
+        return sum(map(is_correct, self._rollouts(prompts, texts, completion_ids, rows)))
+
+    # Checkpoints.
+
+    def _save_checkpoint(self, model, trial):
+        super()._save_checkpoint(model, trial)
+        if self.is_world_process_zero():
+            self.memory.save(checkpoint_of(Path(self.args.output_dir), self.state.global_step))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        self.memory.load(Path(resume_from_checkpoint))
+
+    # Pieces.
 
     def _rollouts(self, prompts, texts: list[str], completion_ids: list[list[int]], rows: list[dict]) -> list[Rollout]:
         """Return what rewards look at; `rows` hold the questions' answer columns."""
         asked = self.processing_class.apply_chat_template(prompts, tokenize=False, add_generation_prompt=True)
+        first = self.accelerator.process_index * len(rows)
         return [
-            Rollout(prompt, text, ids[-1] not in self.eos_token_ids, row["answer"], row["answer_type"], row["options"])
-            for prompt, text, ids, row in zip(asked, texts, completion_ids, rows, strict=True)
+            Rollout(
+                prompt=prompt,
+                completion=text,
+                truncated=ids[-1] not in self.eos_token_ids,
+                question=row["question"],
+                answer=row["answer"],
+                answer_type=row["answer_type"],
+                options=row["options"],
+                tokens=len(ids),
+                group=(first + place) // self.settings.group_size,
+            )
+            for place, (prompt, text, ids, row) in enumerate(zip(asked, texts, completion_ids, rows, strict=True))
         ]
+
+    def _gathered(self, own: list[ScoredRollout]) -> Step:
+        """Return the responses of all processes in groups, the same on every process."""
+        everything: list[ScoredRollout] = gather_object(own)
+        size = self.settings.group_size
+        groups = [everything[start : start + size] for start in range(0, len(everything), size)]
+        return Step(self._step_underway, groups, self.memory.state, {})
+
+    def _own_part(self, groups: list[list[Any]]) -> list[Any]:
+        """Return this process's values out of one value per response of all groups."""
+        flat = [value for group in groups for value in group]
+        count = len(self._local)
+        return flat[self.accelerator.process_index * count :][:count]
 
     @property
     def _step_underway(self) -> int:
         return self.state.global_step + 1
 
-    def _log_modulation(self, modulation) -> None:
-        """Add the two ratios to the step's metrics, weighted by prefix tokens over all processes."""
-        shares = torch.stack([modulation.clip_ratio, modulation.sign_flip_ratio]) * modulation.tokens
-        totals = self.accelerator.reduce(torch.cat([shares, modulation.tokens.float().unsqueeze(0)]), reduction="sum")
-        clip, flip = (totals[:2] / totals[2].clamp(min=1)).tolist()
-        mode = "train" if self.model.training else "eval"
-        self._metrics[mode]["modulation/clip_ratio"].append(clip)
-        self._metrics[mode]["modulation/sign_flip_ratio"].append(flip)
+    def _log_shares(self, shares: dict[str, Tensor], tokens: Tensor) -> None:
+        """Add shares of reasoning tokens to the step's metrics, weighted by these tokens over all processes."""
+        if not shares:
+            return
+        weighted = torch.stack([*shares.values()]) * tokens
+        totals = self.accelerator.reduce(torch.cat([weighted, tokens.float().unsqueeze(0)]), reduction="sum")
+        for name, value in zip(shares, (totals[:-1] / totals[-1].clamp(min=1)).tolist(), strict=True):
+            self._metrics["train" if self.model.training else "eval"][name].append(value)
+
+
+class Completions(Responses):
+    """The completions that TRL has just scored, as a method's `token_credit` sees them."""
+
+    def __init__(self, trainer: MethodTrainer, output: dict[str, Any]) -> None:
+        self.tokenizer = trainer.tokenizer
+        self.step = trainer._step_underway
+        self.rollouts = trainer._local
+        self.advantages = output["advantages"]
+        self.prefix_mask = trainer.prefix_mask(output)
+        self._trainer, self._output = trainer, output
+
+    def logps(self, prompts: list[str] | None = None, policy: Policy = "current") -> Tensor:
+        """Return the log-probabilities of the completions' tokens (B, T); see `Responses.logps`."""
+        trainer, output = self._trainer, self._output
+        if prompts is None and policy == "initial" and "ref_per_token_logps" in output:
+            return output["ref_per_token_logps"]  # TRL's KL term needed the same pass
+        with trainer._acting(policy):
+            logps = trainer._policy_logps(*self._inputs(prompts), output["completion_ids"].size(1))
+        texts = prompts or [rollout.prompt for rollout in self.rollouts]
+        require_finite(
+            torch.where(self.prefix_mask, logps, 0.0),
+            "log-probability of a reasoning token",
+            trainer._step_underway,
+            texts,
+        )
+        return logps
+
+    @torch.no_grad()
+    def entropies(self) -> Tensor:
+        """Return the current policy's entropies (B, T); see `Responses.entropies`."""
+        trainer = self._trainer
+        return trainer._get_per_token_logps_and_entropies(
+            trainer.model,
+            *self._inputs(None),
+            self._output["completion_ids"].size(1),
+            batch_size=trainer.args.per_device_train_batch_size,
+            compute_entropy=True,
+        )[1]
+
+    def _inputs(self, prompts: list[str] | None) -> tuple[Tensor, Tensor]:
+        """Return ids and attention mask (B, L) of prompts and completions."""
+        output = self._output
+        if prompts is None:
+            prompt_ids, prompt_mask, mask = output["prompt_ids"], output["prompt_mask"], output["completion_mask"]
+        else:
+            encoded = self.tokenizer(prompts, add_special_tokens=False)["input_ids"]
+            prompt_ids, prompt_mask = left_pad(encoded, self.tokenizer.pad_token_id, self.prefix_mask.device)
+            mask = self.prefix_mask.long()
+        return torch.cat([prompt_ids, output["completion_ids"]], dim=1), torch.cat([prompt_mask, mask], dim=1)

@@ -1,4 +1,4 @@
-"""One real response of a trained policy, token by token: what equations 7 to 14 make of it."""
+"""One real response of a trained policy, token by token: what the method's token-level credit makes of it."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -6,13 +6,12 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from generalthinker.config.settings import Settings
-from generalthinker.credit.modulation import bounded_weights, clip_and_recentre, normalise
 from generalthinker.errors import StageError
 from generalthinker.files import write_text
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec
 from generalthinker.training.run import build_trainer, grpo_arguments, load_adapter
-from generalthinker.training.trainer import GeneralThinkerTrainer
+from generalthinker.training.trainer import MethodTrainer
 
 QUESTIONS = 16
 
@@ -25,14 +24,12 @@ def write_walkthrough(settings: Settings, run: RunSpec, out: Path) -> None:
     """Write the tokens of one response of `run`'s trained policy to `out` (CSV), with the numbers credit gives them.
 
     Samples a group for each of the first training questions as a training step would, and keeps the response whose
-    advantages are moved most, all tokens together. Columns: `token`, `in_prefix`, `s` (equation 7), `m` (8, 9),
-    `clipped` (m̄, 11), `w` (12, 13; direction-preserving methods only), `response_advantage` (Â), `advantage` (10, 14),
-    and in every line `question` and `answer`, the reference.
+    advantages are moved most, all tokens together. Columns: `token`, `in_prefix`, the method's own quantities on
+    reasoning tokens, `response_advantage`, `advantage`, and in every line `question` and `answer`, the reference.
     """
-    method, training = settings.methods[run.method], settings.training
-    if not method.advantage_modulation:
+    if not settings.method(run).quantities:
         raise NothingToShowError(f"{run.name}: {run.method} gives every token the response's advantage")
-    layout = Layout(settings.results)
+    layout, training = Layout(settings.results), settings.training
     with TemporaryDirectory() as unused:
         trainer = build_trainer(settings, run, grpo_arguments(settings, run, 1, unused))
     load_adapter(trainer.model, Path(layout.adapter(run.name)))
@@ -45,26 +42,19 @@ def write_walkthrough(settings: Settings, run: RunSpec, out: Path) -> None:
     write_text(out, shown.to_csv(index=False))
 
 
-def _group(trainer: GeneralThinkerTrainer, rows: list[dict]) -> list[pd.DataFrame]:
+def _group(trainer: MethodTrainer, rows: list[dict]) -> list[pd.DataFrame]:
     """Return one table per response of a sampled group that has a reasoning prefix."""
     output = trainer._generate_and_score_completions(rows)
+    assert trainer.credit is not None
     mask = trainer.prefix_mask(output)
-    signal = trainer._signal(rows, output, mask)
-    m = normalise(signal, mask)
-    threshold = trainer.run.clip_threshold
-    clipped = m if threshold is None else clip_and_recentre(m, mask, threshold)
-    columns = {"s": signal, "m": m, "clipped": clipped}
-    if trainer.method.direction_preserving:
-        columns["w"] = bounded_weights(clipped, mask, trainer.settings.bound)
     frames = []
     for i, ids in enumerate(output["completion_ids"]):
-        count = int(output["completion_mask"][i].sum())
-        prefix = trainer._prefix_lengths[i]
+        count, prefix = int(output["completion_mask"][i].sum()), int(mask[i].sum())
         if not 0 < prefix < count:
             continue
-        frame = pd.DataFrame({"token": [trainer._tokenizer.decode([token]) for token in ids[:count].tolist()]})
+        frame = pd.DataFrame({"token": [trainer.tokenizer.decode([token]) for token in ids[:count].tolist()]})
         frame["in_prefix"] = mask[i, :count].tolist()
-        for name, values in columns.items():
+        for name, values in trainer.credit.quantities.items():
             frame[name] = pd.Series(values[i, :count].tolist()).where(frame["in_prefix"])
         advantages = output["advantages"][i, :count].tolist()
         frame["response_advantage"] = advantages[prefix]  # tokens after the prefix keep it

@@ -1,0 +1,42 @@
+"""The method families: every module of this package that defines a `Method` with a `family` of the module's name."""
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
+
+from pydantic import Field
+
+from generalthinker.methods.method import Knob, Method
+
+__all__ = ["FAMILIES", "SWEEPABLE", "Knob", "Method", "MethodSettings"]
+
+
+def _families() -> dict[str, type[Method]]:
+    families: dict[str, type[Method]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        for member in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
+            if isinstance(member, type) and issubclass(member, Method) and member is not Method:
+                [family] = get_args(member.model_fields["family"].annotation)
+                families[family] = member
+    return families
+
+
+def _sweepable(families: dict[str, type[Method]]) -> dict[str, tuple[Knob, Any]]:
+    """Return field → (knob, type of one value) over all families; a shared name must mean the same in each."""
+    fields: dict[str, tuple[Knob, Any]] = {}
+    for family, method in families.items():
+        for name, knob in method.knobs().items():
+            if name in fields and fields[name][0] != knob:
+                raise TypeError(
+                    f"methods: {family!r} uses the knob {name!r} with another meaning than an earlier family"
+                )
+            fields[name] = knob, method.knob_type(name)
+    return fields
+
+
+FAMILIES = _families()
+SWEEPABLE = _sweepable(FAMILIES)
+if TYPE_CHECKING:
+    MethodSettings = Method
+else:
+    MethodSettings = Annotated[Union[tuple(FAMILIES.values())], Field(discriminator="family")]  # noqa: UP007

@@ -1,0 +1,17 @@
+"""Binary-RL: GRPO with a reward of 1 for a correct final answer and 0 otherwise (the paper's appendix C)."""
+
+from typing import ClassVar, Literal
+
+from generalthinker.methods.method import Method
+from generalthinker.rewards import Rollout, Scorer, binary
+
+
+class BinaryRL(Method):
+    """GRPO rewarded by the grader."""
+
+    family: Literal["binary_rl"]
+    reward: ClassVar[str | None] = "binary"
+
+    def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[float]:
+        """Return 1.0 for each correct response, else 0.0."""
+        return binary.reward(rollouts)

@@ -1,0 +1,86 @@
+"""GeneralThinker: Likelihood-RL whose advantages are redistributed over the reasoning tokens (equations 7 to 14).
+
+Its parts are the paper's ablations: AM alone (`clip_threshold: null, direction_preserving: false`), AM+TC
+(`direction_preserving: false`), AM+DP (`clip_threshold: null`), and all three.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from generalthinker.methods.likelihood_rl import LikelihoodRL
+from generalthinker.methods.method import Knob, Quantity, Responses, TokenCredit
+from generalthinker.prompts import answer_conditioned_prompt
+
+
+class GeneralThinker(LikelihoodRL):
+    """Advantage modulation (AM), token clipping (TC) and the direction-preserving bound (DP)."""
+
+    family: Literal["generalthinker"]  # type: ignore[assignment]
+
+    modulation_strength: Annotated[
+        float,
+        Field(gt=0, lt=1, description="β, equations 10 and 14: below 1 a bounded advantage cannot change sign"),
+        Knob("strength", "β", "modulation strength β"),
+    ] = 0.1
+    clip_threshold: Annotated[
+        float | None,
+        Field(gt=0, description="τ, equation 11, in standard deviations of the prefix's signal; null: no clipping"),
+        Knob("clip", "τ", "clip threshold τ"),
+    ] = 2.0
+    direction_preserving: Annotated[bool, Field(description="bound the modulation, equations 12 to 14")] = True
+    bound: Annotated[
+        Literal["max_abs", "tanh", "zero_sum"], Field(description="w of equation 13, or one of its two variants")
+    ] = "max_abs"
+
+    @property
+    def marks(self) -> dict[str, bool]:
+        """AM, TC and DP, as Table 2 marks them."""
+        return {"AM": True, "TC": self.clip_threshold is not None, "DP": self.direction_preserving}
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """The quantities s, m (with the clipped m̄), w where it exists, and the token advantages."""
+        threshold = self.clip_threshold
+        if threshold is None:
+            deviation = Quantity("m", "m\neq. 8, 9")
+        else:
+            deviation = Quantity("m", "m, m̄\neq. 8, 9, 11", ("clipped", "m̄"), (threshold, f"±τ = {threshold:g}"))
+        panels = [Quantity("s", "s (nats)\neq. 7"), deviation]
+        if self.direction_preserving:
+            panels.append(Quantity("w", "w\neq. 12, 13"))
+        return (*panels, Quantity("advantage", f"advantage\neq. {14 if self.direction_preserving else 10}"))
+
+    def identity(self) -> dict[str, Any]:
+        """Return the deciding settings; without the direction-preserving bound, its kind decides nothing."""
+        deciding = super().identity()
+        if not self.direction_preserving:
+            del deciding["bound"]
+        return deciding
+
+    def token_credit(self, responses: Responses) -> TokenCredit:
+        """Return Â_t of equation 10 or 14, from the signal s of equation 7."""
+        from generalthinker.credit import modulate
+
+        conditioned = [
+            answer_conditioned_prompt(responses.tokenizer, rollout.question, rollout.answer)
+            for rollout in responses.rollouts
+        ]
+        signal = responses.logps(conditioned) - responses.logps(policy="initial")
+        modulation = modulate(
+            responses.advantages,
+            signal,
+            responses.prefix_mask,
+            strength=self.modulation_strength,
+            clip_threshold=self.clip_threshold,
+            direction_preserving=self.direction_preserving,
+            bound=self.bound,
+        )
+        quantities = {"s": signal, "m": modulation.m, "clipped": modulation.clipped}
+        if modulation.weights is not None:
+            quantities["w"] = modulation.weights
+        shares = {
+            "modulation/clip_ratio": modulation.clip_ratio,
+            "modulation/sign_flip_ratio": modulation.sign_flip_ratio,
+        }
+        return TokenCredit(modulation.advantages, shares, quantities)

@@ -1,0 +1,209 @@
+"""What a method is: typed settings, the knobs that name its runs, and the hooks that the trainer calls.
+
+A method family is one class in one file of this package. Its fields are its settings in YAML; those that carry a
+`Knob` can be swept, and their values name the run. The trainer calls the hooks in this order at every optimizer step:
+
+1. `score`: one value per response, from this process's responses;
+2. `rewards`: one reward per response, from all groups of all processes;
+3. `advantages`: one advantage per response, or None for TRL's group normalisation (equations 1 and 2);
+4. `answer_losses`: further sequences whose negative log-likelihood joins the loss, or None;
+5. `token_credit`: one advantage per token, or None where every token has the response's advantage.
+
+A method without training (`reward` is None) has no hooks. No method file imports a framework at the top: settings,
+tables and status read these classes in processes that must stay light.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self, Union, get_args, get_origin
+
+from pydantic import Field
+
+from generalthinker.metrics import Metric
+from generalthinker.records import KnobValue
+from generalthinker.rewards import Policy, Rollout, Scorer
+from generalthinker.sections import Section
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """Marks a field as a knob: `suffix` names it in a run's name, `symbol` in headings, `label` on axes."""
+
+    suffix: str
+    symbol: str
+    label: str
+
+
+class ScoredRollout(NamedTuple):
+    """One response and what `score` returned for it."""
+
+    rollout: Rollout
+    score: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """All responses of one optimizer step, the same on every process.
+
+    `number` counts the steps from 1; `groups` are P prompts with G responses each. `state` is what the method remembers
+    between steps (values that JSON can hold); it is saved with every checkpoint. `metrics` takes what the method logs,
+    by the names in `METRICS`.
+    """
+
+    number: int
+    groups: list[list[ScoredRollout]]
+    state: dict[str, Any]
+    metrics: dict[str, float]
+
+
+class AnswerLoss(NamedTuple):
+    """A sequence that joins the loss: `weight` times the negative log-likelihood (nats) of `target` after `context`."""
+
+    context: str
+    target: str
+    weight: float
+
+
+class SlowPolicy(NamedTuple):
+    """A second policy that follows the trained one: every `every` steps it becomes (1 - rate) * slow + rate * current.
+
+    Both are adapters on the same model; the average is taken over the adapter's matrices.
+    """
+
+    rate: float
+    every: int
+
+
+class TokenCredit(NamedTuple):
+    """What `token_credit` returns.
+
+    `advantages` (B, T). `shares` are scalars by metric name, each a share of the reasoning tokens. `quantities` are the
+    tensors (B, T) that the walkthrough shows, by the names in `Method.quantities`.
+    """
+
+    advantages: "Tensor"
+    shares: dict[str, "Tensor"]
+    quantities: dict[str, "Tensor"]
+
+
+class Quantity(NamedTuple):
+    """One panel of the walkthrough: bars of `column`; `overlay` (a column and its label) as marks; ±`band` shaded."""
+
+    column: str
+    label: str
+    overlay: tuple[str, str] | None = None
+    band: tuple[float, str] | None = None
+
+
+class Responses:
+    """This process's responses of one step, as `token_credit` sees them: B responses, T padded completion tokens."""
+
+    step: int
+    tokenizer: Any
+    rollouts: list[Rollout]
+    advantages: "Tensor"  # (B,)
+    prefix_mask: "Tensor"  # (B, T), True on reasoning tokens
+
+    def logps(self, prompts: list[str] | None = None, policy: Policy = "current") -> "Tensor":
+        """Return the log-probabilities (nats) of the completions' tokens (B, T) under `policy`, without gradient.
+
+        They follow `prompts`, or the prompts they were sampled after (None). Values outside the prefix mean nothing.
+        """
+        raise NotImplementedError
+
+    def entropies(self) -> "Tensor":
+        """Return the current policy's entropy (nats) at each completion token (B, T), without gradient."""
+        raise NotImplementedError
+
+
+class Method(Section):
+    """A method family. Subclasses set `family`, `reward` and `VERSION`, and override the hooks that they need."""
+
+    family: str
+
+    VERSION: ClassVar[int] = 1  # raised by the author whenever results change
+    METRICS: ClassVar[tuple[Metric, ...]] = ()  # columns that only this family adds to the history
+    reward: ClassVar[str | None] = None  # what the reward is called in reports; None: nothing is trained
+
+    @classmethod
+    def knobs(cls) -> dict[str, Knob]:
+        """Return field → knob, in the order of the fields."""
+        return {
+            name: knob for name, field in cls.model_fields.items() for knob in field.metadata if isinstance(knob, Knob)
+        }
+
+    @classmethod
+    def knob_type(cls, name: str) -> Any:
+        """Return the type of one value of a knob, with its limits; null, which turns a knob off, is no value of it."""
+        field = cls.model_fields[name]
+        annotation: Any = field.annotation
+        if get_origin(annotation) is not Literal and (options := get_args(annotation)):
+            annotation = Union[tuple(option for option in options if option is not type(None))]  # noqa: UP007
+        return Annotated[annotation, *field.metadata, Field(description=field.description)]
+
+    @property
+    def trained(self) -> bool:
+        """Whether runs of this method are trained."""
+        return self.reward is not None
+
+    @property
+    def knob_values(self) -> tuple[KnobValue, ...]:
+        """The knobs that are not off (None), as they name a run."""
+        values = ((name, knob, getattr(self, name)) for name, knob in self.knobs().items())
+        return tuple(KnobValue(name, knob.suffix, value) for name, knob, value in values if value is not None)
+
+    def with_knobs(self, values: dict[str, Any]) -> Self:
+        """Return this method with other values of some knobs; they are checked as the settings are."""
+        return type(self).model_validate({**self.model_dump(), **values}) if values else self
+
+    @property
+    def marks(self) -> dict[str, bool]:
+        """The parts of the method that a table marks, by the mark's heading."""
+        return {}
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Further models that the method needs: role → entry of the settings' `models`."""
+        return {}
+
+    @property
+    def slow_policy(self) -> SlowPolicy | None:
+        """The slowly updated policy that the method scores with, if it needs one."""
+        return None
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """The panels of the walkthrough, the token advantages last; none where there is no token-level credit."""
+        return ()
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that decide a run's result, with the version of the code."""
+        return {**self.model_dump(), "version": self.VERSION}
+
+    def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[Any]:
+        """Return one value per response of this process: a number, or anything that `rewards` makes one of."""
+        raise NotImplementedError(f"{type(self).__name__} is not trained")
+
+    def rewards(self, step: Step) -> list[list[float]]:
+        """Return the rewards (P, G); unless overridden, the scores themselves."""
+        return [[response.score for response in group] for group in step.groups]
+
+    def advantages(self, step: Step, rewards: list[list[float]]) -> list[list[float | None]] | None:
+        """Return the advantages (P, G), with None for a response that is left out of the loss.
+
+        None altogether, the default, asks for TRL's: the rewards centred and scaled within their group.
+        """
+        return None
+
+    def answer_losses(self, step: Step, rewards: list[list[float]]) -> list[list[AnswerLoss | None]] | None:
+        """Return a further sequence per response (P, G) for the loss; None altogether, the default, for no such loss.
+
+        The terms are averaged over all responses, as the policy's loss is.
+        """
+        return None
+
+    def token_credit(self, responses: Responses) -> TokenCredit | None:
+        """Return the advantages of the tokens; None, the default, gives every token the response's advantage."""
+        return None
