@@ -175,6 +175,10 @@ def test_percent_rounds_halves_up(value: Fraction) -> None:
 
 def test_row_counts_averages_and_seeds(settings: Settings, results: Layout) -> None:
     write_rows(settings, "main")
+    assert Path(results.row("main", "Sums")).read_text().splitlines()[0] == (
+        "table,group,row,column,accuracy_percent,ci_low,ci_high,correct,total,responses,no_box,truncated,seeds,std,runs,"
+        "engine,engine_version,dtype,tensor_parallel_size,eval_seed,device,commit,reported_percent"
+    )
     base, trained = rows.read_row(Path(results.row("main", "Sums")))
     assert (base["accuracy_percent"], base["correct"], base["total"], base["seeds"]) == ("25.00", "1", "4", "1")
     assert (base["no_box"], base["truncated"], base["std"], base["reported_percent"]) == ("2", "1", "", "50")

@@ -92,7 +92,7 @@ def _entry(line: dict[str, str]) -> Entry:
 
 
 def _evaluated_with(cell_lines: RowLines) -> str:
-    """Return engine, dtype, seed, device and commit of all cells in one phrase; differing values side by side."""
+    """Return engine, dtype, seed, device and commit of all cells in one phrase; different values are joined."""
 
     def distinct(column: str) -> list[str]:
         values = (value for line in cell_lines for value in line[column].split(SEPARATOR))

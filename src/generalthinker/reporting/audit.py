@@ -118,7 +118,7 @@ def _cells(settings: Settings) -> Iterator[tuple[Place, Cell]]:
 
 
 def _content(cell: Cell) -> Content:
-    """Return what a cell measures; cells of different tables with the same content must show the same value."""
+    """Return what a cell measures, which is independent of the table and the column it is printed in."""
     return cell.runs, cell.benchmarks
 
 

@@ -42,7 +42,7 @@ class Health:
 
 
 def write_report(settings: Settings, out: Path) -> None:
-    """Write the experiment as one HTML page that loads nothing from elsewhere; results that do not exist yet are named.
+    """Write the experiment as one HTML page that loads no other file; it names the results that do not exist yet.
 
     Accuracies are in percent. The same results give the same bytes.
     """

@@ -58,7 +58,7 @@ def status(settings: Settings) -> str:
 
 
 def total_steps(settings: Settings) -> int:
-    """Return a full run's optimizer steps: every prompt `group_size` times, `batch_size` completions per step."""
+    """Return the optimizer steps of a full run: every prompt `group_size` times, `batch_size` completions per step."""
     training = settings.training
     completions = settings.data.train_rows * training.epochs * training.group_size
     return training.max_steps or math.ceil(completions / training.batch_size)

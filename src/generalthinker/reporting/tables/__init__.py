@@ -5,7 +5,7 @@ table without rows is written in one job from the settings alone.
 """
 
 import importlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from generalthinker.config.settings import Settings
@@ -104,4 +104,8 @@ def find_row(settings: Settings, table: str, key: str) -> TableRow:
 
 def from_settings(settings: Settings, table: str) -> dict[str, Any]:
     """Return what `table` takes from the settings and from no row file; the table is written again if it changes."""
-    return asdict(kind(settings, table).display(settings, table, settings.tables[table], []))
+    display = kind(settings, table).display(settings, table, settings.tables[table], [])
+    return {
+        "headings": display.headings,
+        "rows": [(row.label, *(e.value for e in row.entries)) for row in display.rows],
+    }
