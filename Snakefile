@@ -1,4 +1,4 @@
-# GeneralThinker: every table row and figure of the paper is a target. This file is the table of contents.
+# GeneralThinker: every table, accuracy row and figure of the paper is a target. The rules are in workflow/rules/.
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -20,7 +20,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
-# All that needs a network, for every target; `generalthinker download` only fills the hub's cache.
+# Every job that needs a network. `generalthinker download` does less: it only fills the hub's cache.
 rule downloads:
     input:
         benchmark_files(settings.benchmarks),
@@ -28,12 +28,12 @@ rule downloads:
         [layout.model(slug(name)) for name in settings.models_of_kind("hub")],
 
 
-# Named as a target of its own: Snakemake does not miss intermediate files that no target names.
+# `all` names these files because Snakemake creates a deleted file again only if a target needs it directly.
 rule evaluations:
     input:
         [
             path(run.name, suite)
-            for run, suite in inventory.all_evaluations(settings)
+            for run, suite in cells.all_evaluations(settings)
             for path in (layout.generations, layout.grades)
         ],
 

@@ -1,4 +1,4 @@
-"""The audit finds what is wrong with the paper's printed numbers, and nothing that is not."""
+"""The audit finds the wrong numbers among the paper's printed ones, and no others."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -34,16 +34,15 @@ def changed(paper: Settings, tmp_path: Path, place: tuple[str, str, str, str], v
 
 
 def test_exactly_three_printed_values_cannot_be_right(paper: Settings) -> None:
-    found = audit(paper)
-    assert list(
-        zip(found["check"], found["table"], found["row"], found["column"], found["reported_percent"], strict=True)
-    ) == [
+    findings = audit(paper)
+    places = findings[["check", "table", "row", "column", "reported_percent"]]
+    assert list(places.itertuples(index=False, name=None)) == [
         ("impossible", "table1", "GSM8K", "Base", "71.63"),
         ("impossible", "table5", "GSM8K", "AM+TC", "71.79"),
         ("average", "table6", "Average", "0.2", "34.96"),
     ]
-    assert "944/1319 = 71.57 and 945/1319 = 71.65" in found["finding"][0]
-    assert "its 4 benchmarks average 34.69" in found["finding"][2]
+    assert "944/1319 = 71.57 and 945/1319 = 71.65" in findings["finding"][0]
+    assert "its 4 benchmarks average 34.69" in findings["finding"][2]
 
 
 @given(st.integers(1, 30_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -71,9 +70,8 @@ def test_every_printed_count_is_possible(counts: tuple[int, int]) -> None:
     ],
 )
 def test_a_wrong_value_is_found(paper: Settings, tmp_path: Path, place, value: str, check: str, text: str) -> None:
-    found = audit(changed(paper, tmp_path, place, value))
-    found = found[(found["check"] == check) & (found["row"] == place[2]) & (found["column"] == place[3])]
-    assert text in found["finding"].iloc[0]
+    findings = audit(changed(paper, tmp_path, place, value)).set_index(["check", "row", "column"])
+    assert text in findings.loc[(check, place[2], place[3]), "finding"]
 
 
 def test_reproduced_values_stand_beside_reported_ones(paper: Settings, tmp_path: Path) -> None:
@@ -84,9 +82,9 @@ def test_reproduced_values_stand_beside_reported_ones(paper: Settings, tmp_path:
         "table,group,row,column,accuracy_percent,ci_low,ci_high\n"
         f"{place},Base,15.00,7.06,29.07\n{place},GeneralThinker,12.50,5.46,26.11\n{place},Extra,1.00,0.00,2.00\n"
     )
-    found = audit(paper)
-    found = found[found["check"] == "reproduced"]
-    assert found[["column", "difference", "inside"]].to_numpy().tolist() == [
+    findings = audit(paper)
+    reproduced = findings[findings["check"] == "reproduced"]
+    assert reproduced[["column", "difference", "inside"]].to_numpy().tolist() == [
         ["Base", "-2.50", "yes"],
         ["GeneralThinker", "-17.50", "no"],
     ]

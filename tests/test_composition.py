@@ -44,11 +44,11 @@ def test_questions_are_described_and_drawn_alike_every_time(tmp_path, tiny_model
     write_questions(tmp_path / "train.parquet", rows[:30], {})
     write_questions(tmp_path / "validation.parquet", rows[30:], {})
     files = {split: tmp_path / f"{split}.parquet" for split in ("train", "validation")}
-    found = composition(files, tiny_model)
-    assert list(found["domain"]) == [row.domain for row in rows]
+    described = composition(files, tiny_model)
+    assert list(described["domain"]) == [row.domain for row in rows]
     expected = [len(tokenizer(question_prompt(tokenizer, row.question))["input_ids"]) for row in rows]
-    assert list(found["prompt_tokens"]) == expected
-    many = found.assign(domain=[f"domain {k}" for k in range(40)])
+    assert list(described["prompt_tokens"]) == expected
+    many = described.assign(domain=[f"domain {k}" for k in range(40)])
     written = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         paths = [folder / f"composition.{suffix}" for suffix in ("csv", "md", "png", "pdf")]

@@ -1,4 +1,4 @@
-"""From grades to printed numbers: rows, tables, figures, the report and the status, on results made by hand."""
+"""From grades to printed numbers: rows, tables, figures, the report and the status, on results written by hand."""
 
 import json
 import re
@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generalthinker.config import Settings, load, parse_settings
+from generalthinker.config.reporting import AverageTable
 from generalthinker.files import write_json, write_parquet
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec
-from generalthinker.reporting import cells, figures, report, rows, status, tables
+from generalthinker.reporting import cells, figures, report, rows, status, tables, writers
 from generalthinker.reporting.display import spoken
 from generalthinker.reporting.measure import IncompleteResultsError
 from generalthinker.reporting.statistics import interval_of_mean, percent, sample_deviation, wilson
@@ -118,7 +119,7 @@ def results(settings: Settings) -> Layout:
         write_json(layout.benchmark_manifest(name), manifest | {"sha256": "f" * 64, "origin": "made here"})
     for display in [*settings.tables, *settings.figures]:
         needed = (
-            [pair for row in cells.rows(settings, display).values() for pair in cells.evaluations(settings, row)]
+            [pair for row in tables.rows(settings, display).values() for pair in cells.evaluations(settings, row)]
             if display in settings.tables
             else cells.figure_needs(settings, display).evaluations
         )
@@ -131,7 +132,7 @@ def results(settings: Settings) -> Layout:
 
 
 def write_rows(settings: Settings, table: str) -> list[Path]:
-    paths = {name: Path(Layout(settings.results).row(table, name)) for name in cells.rows(settings, table)}
+    paths = {name: Path(Layout(settings.results).row(table, name)) for name in tables.rows(settings, table)}
     for name, path in paths.items():
         rows.write_row(settings, table, name, path)
     return list(paths.values())
@@ -139,7 +140,7 @@ def write_rows(settings: Settings, table: str) -> list[Path]:
 
 def write_table(settings: Settings, table: str) -> tuple[Path, Path, Path]:
     csv, md, tex = (Path(Layout(settings.results).display(table, suffix)) for suffix in ("csv", "md", "tex"))
-    tables.write_table(settings, table, write_rows(settings, table)[::-1], csv, md, tex)
+    writers.write_table(settings, table, write_rows(settings, table)[::-1], csv, md, tex)
     return csv, md, tex
 
 
@@ -174,7 +175,11 @@ def test_percent_rounds_halves_up(value: Fraction) -> None:
 
 def test_row_counts_averages_and_seeds(settings: Settings, results: Layout) -> None:
     write_rows(settings, "main")
-    base, trained = rows.read_row(Path(results.row("main", "Sums"))).to_dict("records")
+    assert Path(results.row("main", "Sums")).read_text().splitlines()[0] == (
+        "table,group,row,column,accuracy_percent,ci_low,ci_high,correct,total,responses,no_box,truncated,seeds,std,runs,"
+        "engine,engine_version,dtype,tensor_parallel_size,eval_seed,device,commit,reported_percent"
+    )
+    base, trained = rows.read_row(Path(results.row("main", "Sums")))
     assert (base["accuracy_percent"], base["correct"], base["total"], base["seeds"]) == ("25.00", "1", "4", "1")
     assert (base["no_box"], base["truncated"], base["std"], base["reported_percent"]) == ("2", "1", "", "50")
     assert (base["engine_version"], base["dtype"], base["eval_seed"]) == ("vllm 0.31.0", "float32; bfloat16", "0")
@@ -182,9 +187,9 @@ def test_row_counts_averages_and_seeds(settings: Settings, results: Layout) -> N
     assert (trained["accuracy_percent"], trained["correct"], trained["total"]) == ("62.50", "5", "8")
     assert trained["runs"] == "small/GT_strength-0.1_seed-1; small/GT_strength-0.1_seed-2"
     assert trained["std"] == percent(sample_deviation([Fraction(3, 4), Fraction(2, 4)]) or 0) == "17.68"
-    # The interval speaks about four questions, however many seeds answered them.
+    # The interval is computed from four questions, for any number of seeds.
     assert trained["ci_low"] == percent(wilson(0.625, 4).low)
-    average = rows.read_row(Path(results.row("main", "Average-Math-co_1"))).to_dict("records")
+    average = rows.read_row(Path(results.row("main", "Average-Math-co_1")))
     # Base: (1/4 + 3/10) / 2; seeds: (3/4 + 5/10) / 2 and (2/4 + 8/10) / 2.
     assert [line["accuracy_percent"] for line in average] == ["27.50", "63.75"]
     assert [line["correct"] + line["total"] for line in average] == ["", ""]
@@ -213,13 +218,15 @@ def test_incomplete_grades_are_an_error(settings: Settings, results: Layout, dam
 
 
 def test_what_is_not_there_yet_is_named(settings: Settings, results: Layout) -> None:
-    with pytest.raises(ValueError, match="no row 'Products'; allowed"):
+    with pytest.raises(tables.UnknownRowError, match="no row 'Products'; its rows are: Sums, Maxima"):
         rows.write_row(settings, "main", "Products", Path("unused.csv"))
     Path(results.grades("small/Base", "text")).unlink()
     with pytest.raises(IncompleteResultsError, match="run `snakemake"):
         rows.write_row(settings, "main", "Words", Path("unused.csv"))
-    with pytest.raises(IncompleteResultsError, match="row 'Sums' is in none of 0 row files"):
-        tables.write_table(settings, "main", [], Path("a.csv"), Path("a.md"), Path("a.tex"))
+    with pytest.raises(tables.UnknownRowError, match=r"knobs has no row 'seed'.*ask for .*/knobs\.csv"):
+        rows.write_row(settings, "knobs", "seed", Path("unused.csv"))
+    with pytest.raises(IncompleteResultsError, match="row 'Sums' has no file"):
+        writers.write_table(settings, "main", [], Path("a.csv"), Path("a.md"), Path("a.tex"))
 
 
 def test_benchmark_table(settings: Settings, results: Layout) -> None:
@@ -267,9 +274,38 @@ def test_other_tables(settings: Settings, results: Layout) -> None:
     assert r"$\beta$ = 0.05" in tex.read_text()
 
 
+@pytest.mark.parametrize("table", ["main", "parts", "data", "sweep"])
+def test_rows_are_joined_by_the_names_of_their_files(settings: Settings, results: Layout, table: str) -> None:
+    csv = write_table(settings, table)[0]
+    expected = csv.read_text()
+    files = [Path(results.row(table, key)) for key in tables.rows(settings, table)]
+    for path in files:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame.assign(table="renamed", group="same", row="same").to_csv(path, index=False)
+    writers.write_table(settings, table, files, csv, csv.with_suffix(".md"), csv.with_suffix(".tex"))
+    assert csv.read_text() == expected
+
+
+def test_rows_with_the_same_file_name_are_an_error(settings: Settings) -> None:
+    parts = settings.tables["parts"]
+    assert isinstance(parts, AverageTable)
+    same = parts.model_copy(update={"runs": {"A B": parts.choices["GT"], "A-B": parts.choices["Base"]}})
+    with pytest.raises(tables.UnknownRowError, match="'A B' and 'A-B' have the same file name 'A-B'"):
+        tables.rows(settings.model_copy(update={"tables": {"parts": same}}), "parts")
+
+
+def test_a_table_without_rows_is_made_of_the_settings_alone(settings: Settings, tmp_path: Path) -> None:
+    files = [tmp_path / f"knobs.{suffix}" for suffix in ("csv", "md", "tex")]
+    writers.write_table(settings, "knobs", [], *files)
+    assert "\nseed,1\n" in files[0].read_text()
+    before = tables.from_settings(settings, "knobs")
+    training = settings.training.model_copy(update={"learning_rate": 0.5})
+    assert tables.from_settings(settings.model_copy(update={"training": training}), "knobs") != before
+
+
 @given(st.text())
 def test_latex_escapes_every_special_character(text: str) -> None:
-    plain = tables.escape(text)
+    plain = writers.escape(text)
     for command in ("textbackslash{}", "textasciitilde{}", "textasciicircum{}", *"&%$#_{}"):
         plain = plain.replace(f"\\{command}", "")
     assert not re.search(r"[&%#_~^]", plain)
@@ -325,14 +361,14 @@ def test_report_is_one_page_with_or_without_results(settings: Settings, results:
         "4 × A100",
         "8 (62.50 %)",
         "63.75",
-        "figure2 is not there yet",
+        "figure2 is not drawn yet",
         "not finished",
         "Math &amp; co_1",
         "2 of 2 reported",
     ):
         assert text in page, text
     report.write_report(settings.model_copy(update={"results": str(tmp_path / "empty")}), tmp_path / "empty.html")
-    assert "Nothing was evaluated yet" in (tmp_path / "empty.html").read_text()
+    assert "No run is evaluated yet" in (tmp_path / "empty.html").read_text()
 
 
 def test_status_on_anything(settings: Settings, results: Layout) -> None:

@@ -234,7 +234,7 @@ def grade(
 
 @app.command()
 def row(table: str, name: str, settings: SettingsFile = PAPER) -> None:
-    """Write one table row from the grades it needs."""
+    """Write one table row from the grades or the manifest that it needs."""
     from generalthinker.reporting.rows import write_row
 
     loaded, layout = _with_layout(settings)
@@ -244,13 +244,13 @@ def row(table: str, name: str, settings: SettingsFile = PAPER) -> None:
 
 @app.command()
 def table(name: str, settings: SettingsFile = PAPER) -> None:
-    """Write one table as CSV, Markdown and LaTeX from its rows."""
-    from generalthinker.reporting.cells import rows
-    from generalthinker.reporting.tables import write_table
+    """Write one table as CSV, Markdown and LaTeX from its row files, or from the settings if it has none."""
+    from generalthinker.reporting.tables import rows
+    from generalthinker.reporting.writers import write_table
 
     loaded, layout = _with_layout(settings)
     _choose(loaded.tables, name, "table")
-    files = [Path(layout.row(name, row)) for row in rows(loaded, name)]
+    files = [Path(layout.row(name, key)) for key in rows(loaded, name)]
     csv, md, tex = (Path(layout.display(name, suffix)) for suffix in ("csv", "md", "tex"))
     write_table(loaded, name, files, csv, md, tex)
 

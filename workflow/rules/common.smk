@@ -1,6 +1,7 @@
-# The settings, checked before any job; names the other rule files use.
+# The settings, which are checked before any job starts, and the functions that several rule files use.
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -10,7 +11,7 @@ from generalthinker.config.load import freeze, frozen_path
 from generalthinker.paths import Layout
 from generalthinker.provenance import code_fingerprint
 from generalthinker.records import slug
-from generalthinker.reporting import cells, inventory
+from generalthinker.reporting import cells, tables
 
 try:
     settings = parse_settings(
@@ -20,11 +21,11 @@ except SettingsError as error:
     raise WorkflowError(str(error)) from None
 
 layout = Layout(settings.results)
-# Used with `--sdm conda` only; `make` installs the same pins into .venv.
+# Snakemake uses this with `--sdm conda` only; `make` installs the same versions into .venv.
 ENVIRONMENT = (
     "../../envs/cuda.yaml" if settings.models_of_kind("hub") else "../../envs/cpu.yaml"
 )
-# What a job reads: the settings as they were checked here, whatever happens to the YAML meanwhile.
+# Jobs read a frozen copy of the checked settings, so that edits of the YAML do not affect a started workflow.
 shell.prefix(
     f"set -euo pipefail; export PATH={Path(sys.executable).parent}:$PATH GENERALTHINKER_SETTINGS={frozen_path(settings)}; "
 )
@@ -44,12 +45,10 @@ def further_models(run):
 
 
 def row_inputs(wildcards):
-    row = cells.rows(settings, wildcards.table).get(wildcards.row)
-    if row is None:
-        known = ", ".join(cells.rows(settings, wildcards.table))
-        raise WorkflowError(
-            f"{wildcards.table} has no row {wildcards.row!r}; its rows are: {known}"
-        )
+    try:
+        row = tables.find_row(settings, wildcards.table, wildcards.row)
+    except tables.UnknownRowError as error:
+        raise WorkflowError(str(error)) from None
     grades = [
         layout.grades(run.name, suite)
         for run, suite in cells.evaluations(settings, row)

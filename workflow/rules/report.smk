@@ -1,4 +1,4 @@
-# Rows, tables, figures, the report and the audit: seconds each, on the machine you type on.
+# Rows, tables, figures, the report and the audit take seconds each, so they run on the submitting machine.
 localrules:
     table_row,
     table,
@@ -23,16 +23,16 @@ rule table_row:
     resources:
         mem_mb=1000,
     params:
-        row=lambda w: cells.describe(settings, w.table, w.row),
+        row=lambda w: asdict(tables.find_row(settings, w.table, w.row)),
     message:
-        "Row {wildcards.row} of {wildcards.table}"
+        "Writing row {wildcards.row} of {wildcards.table}"
     shell:
         "generalthinker row {wildcards.table} {wildcards.row} > {log} 2>&1"
 
 
 rule table:
     input:
-        lambda w: [layout.row(w.table, row) for row in cells.rows(settings, w.table)],
+        lambda w: [layout.row(w.table, key) for key in tables.rows(settings, w.table)],
     output:
         csv=report(
             layout.display("{table}", "csv"),
@@ -52,6 +52,9 @@ rule table:
         mem_mb=1000,
     params:
         table=lambda w: settings.tables[w.table].model_dump(),
+        caption=lambda w: tables.kind(settings, w.table).CAPTION,
+        # What no row file holds: a change here writes the table again.
+        from_settings=lambda w: tables.from_settings(settings, w.table),
     message:
         "Writing {wildcards.table}"
     shell:

@@ -1,4 +1,4 @@
-"""The paper's printed numbers checked against themselves, and against what was reproduced."""
+"""The paper's printed numbers, checked for consistency and compared with the reproduced ones."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from generalthinker.config.reporting import AverageTable, BenchmarkTable
 from generalthinker.config.settings import Settings
 from generalthinker.files import replacing, write_text
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec
-from generalthinker.reporting.cells import Cell, rows
-from generalthinker.reporting.rows import Place, read_reported, read_row
+from generalthinker.reporting.reported import Place, place_of, read_reported
+from generalthinker.reporting.rows import read_row
 from generalthinker.reporting.statistics import percent
+from generalthinker.reporting.tables import Cell, rows
 
 COLUMNS = [
     "check",
@@ -32,12 +32,12 @@ COLUMNS = [
     "inside",
     "finding",
 ]
-# A number printed with two decimals stands for everything within half of the last one.
+# A number printed with two decimals stands for all numbers within half a unit of its last digit.
 HALF_DIGIT = Fraction(1, 200)
 CHECKS = {
-    "impossible": "no count over the benchmark's rows gives it",
-    "average": "the benchmarks' printed values do not average to it",
-    "contradiction": "the same run and benchmarks are printed with another value elsewhere",
+    "impossible": "no number of right answers over the benchmark's rows gives this value",
+    "average": "the average of the benchmarks' printed values is another one",
+    "contradiction": "another table prints another value for the same run and benchmarks",
     "unknown": "the settings have no such cell",
 }
 
@@ -84,7 +84,8 @@ def audit(settings: Settings) -> pd.DataFrame:
 
 
 def write_audit(settings: Settings, csv: Path, md: Path) -> None:
-    """Write the audit as CSV and as Markdown: what cannot be right first, then reported beside reproduced (percent)."""
+    """Write the audit as CSV and as Markdown: first the values that cannot be right, then reported and
+    reproduced ones (percent)."""
     frame = audit(settings)
     with replacing(csv) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")
@@ -110,15 +111,14 @@ def possible_counts(printed: str, total: int) -> list[int]:
 
 
 def _cells(settings: Settings) -> Iterator[tuple[Place, Cell]]:
-    for table, spec in settings.tables.items():
-        if isinstance(spec, BenchmarkTable | AverageTable):
-            for row in rows(settings, table).values():
-                for cell in row.cells:
-                    yield (table, row.group or "", row.label, cell.column), cell
+    for table in settings.tables:
+        for row in rows(settings, table).values():
+            for cell in row.cells:
+                yield place_of(table, row, cell), cell
 
 
 def _content(cell: Cell) -> Content:
-    """Return what a cell measures, whatever the table and label it is printed under."""
+    """Return what a cell measures, which is independent of the table and the column it is printed in."""
     return cell.runs, cell.benchmarks
 
 
@@ -133,7 +133,10 @@ def _impossible(settings: Settings, reported: dict[Place, str], cells: dict[Plac
         below = floor(Fraction(value) * total / 100)
         nearest = " and ".join(f"{count}/{total} = {percent(Fraction(count, total))}" for count in (below, below + 1))
         yield Finding(
-            "impossible", *place, value, finding=f"{value} is no count over {name}'s {total} rows; nearest: {nearest}"
+            "impossible",
+            *place,
+            value,
+            finding=f"no count over {name}'s {total} rows gives {value}; nearest: {nearest}",
         )
 
 
@@ -141,7 +144,7 @@ def _averages(reported: dict[Place, str], cells: dict[Place, Cell]) -> Iterator[
     for place, cell in cells.items():
         if len(cell.benchmarks) == 1:
             continue
-        # Table 2 prints averages only: their parts stand in another table.
+        # Table 2 prints averages only; the values of the single benchmarks are printed in another table.
         tables = [place[0], *dict.fromkeys(other[0] for other in cells if other[0] != place[0])]
         for table in tables:
             single = {
@@ -155,7 +158,7 @@ def _averages(reported: dict[Place, str], cells: dict[Place, Cell]) -> Iterator[
             continue
         parts = [single[name] for name in cell.benchmarks]
         mean = sum(parts, Fraction()) / len(parts)
-        # Parts and average are rounded: each may be off by half of the last digit.
+        # The parts and the average are rounded, so each may differ by half a unit of its last digit.
         if abs(mean - Fraction(reported[place])) > 2 * HALF_DIGIT:
             where = "" if table == place[0] else f" in {table}"
             text = f"{reported[place]} is printed, but its {len(parts)} benchmarks{where} average {percent(mean / 100)}"
@@ -173,14 +176,14 @@ def _contradictions(reported: dict[Place, str], cells: dict[Place, Cell]) -> Ite
 
 def _reproduced(settings: Settings, reported: dict[Place, str], cells: dict[Place, Cell]) -> Iterator[Finding]:
     for table in dict.fromkeys(place[0] for place in cells):
-        for name in rows(settings, table):
-            path = Path(Layout(settings.results).row(table, name))
-            if not path.exists():
-                continue
-            for line in read_row(path).to_dict("records"):
-                place: Place = (line["table"], line["group"], line["row"], line["column"])
-                if place not in cells:
+        for key, row in rows(settings, table).items():
+            path = Path(Layout(settings.results).row(table, key))
+            lines = {line["column"]: line for line in read_row(path)} if path.exists() else {}
+            for cell in row.cells:
+                place = place_of(table, row, cell)
+                if place not in cells or cell.key not in lines:
                     continue
+                line = lines[cell.key]
                 value = Fraction(reported[place])
                 inside = Fraction(line["ci_low"]) <= value <= Fraction(line["ci_high"])
                 difference = percent((Fraction(line["accuracy_percent"]) - value) / 100)
@@ -197,19 +200,19 @@ def _reproduced(settings: Settings, reported: dict[Place, str], cells: dict[Plac
 
 
 def _markdown(settings: Settings, frame: pd.DataFrame) -> str:
-    parts = [f"# Audit of {settings.reported_values or 'no reported values'}", "## What cannot be right as printed"]
+    parts = [f"# Audit of {settings.reported_values or 'no reported values'}", "## Printed values that cannot be right"]
     problems = frame[frame["check"] != "reproduced"]
     listed = [f"- {describe(line)}" for line in problems.to_dict("records")]
     parts.append("\n".join(listed) or "Nothing was found.")
-    parts.append("## Reported beside reproduced")
-    found = frame[frame["check"] == "reproduced"]
-    if found.empty:
-        parts.append("Nothing was reproduced yet.")
+    parts.append("## Reported and reproduced values")
+    reproduced = frame[frame["check"] == "reproduced"]
+    if reproduced.empty:
+        parts.append("No value is reproduced yet.")
     else:
-        inside = int((found["inside"] == "yes").sum())
-        parts.append(f"{inside} of {len(found)} reported values lie in the reproduced 95 % interval.")
-        shown = found[["table", "group", "row", "column", "reported_percent", "reproduced_percent", "difference"]]
-        shown = shown.assign(interval=found["ci_low"] + "–" + found["ci_high"], inside=found["inside"])
+        inside = int((reproduced["inside"] == "yes").sum())
+        parts.append(f"{inside} of {len(reproduced)} reported values lie in the reproduced 95 % interval.")
+        shown = reproduced[["table", "group", "row", "column", "reported_percent", "reproduced_percent", "difference"]]
+        shown = shown.assign(interval=reproduced["ci_low"] + "–" + reproduced["ci_high"], inside=reproduced["inside"])
         headers = [*(name.replace("_percent", " (%)") for name in shown.columns)]
         parts.append(shown.to_markdown(index=False, headers=headers, disable_numparse=True))
     return "\n\n".join(parts) + "\n"

@@ -1,64 +1,28 @@
-"""What every table row is made of: which runs and benchmarks fill which cell. Pure lookups on the settings."""
+"""What fills the cells: which runs, evaluations and benchmarks the rows, tables and figures need.
 
-from dataclasses import asdict, dataclass
-from typing import Any
+Everything here is computed from the settings; no file is read.
+"""
 
-from generalthinker.config.reporting import (
-    AverageTable,
-    BenchmarkTable,
-    DatasetTable,
-    HyperparameterTable,
-    RunChoice,
-    ScalingFigure,
-)
+from dataclasses import dataclass
+
+from generalthinker.config.reporting import RunChoice, ScalingFigure
 from generalthinker.config.settings import Settings
-from generalthinker.records import RunSpec, slug
+from generalthinker.records import RunSpec
+from generalthinker.reporting.tables import TableRow, rows
 
-AVERAGE = "Average"
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One accuracy: the mean over `runs` (seeds) of the unweighted mean over `benchmarks`."""
-
-    column: str
-    runs: tuple[RunSpec, ...]
-    benchmarks: tuple[str, ...]
+# One run and one suite of benchmarks: what is generated and graded in one job.
+Evaluation = tuple[RunSpec, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One table row; `benchmarks` are the datasets that a row without cells describes."""
+class FigureNeeds:
+    """What a figure is drawn from."""
 
-    label: str
-    group: str | None = None
-    cells: tuple[Cell, ...] = ()
-    benchmarks: tuple[str, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+    histories: tuple[RunSpec, ...] = ()
 
 
-def rows(settings: Settings, table: str) -> dict[str, Row]:
-    """Return the rows of `table` in order, by the file name of each: `results/<table>/<name>.csv`."""
-    spec = settings.tables[table]
-    match spec:
-        case BenchmarkTable():
-            found = _benchmark_rows(settings, spec)
-        case AverageTable():
-            found = [
-                Row(
-                    label,
-                    None,
-                    tuple(Cell(g, tuple(settings.runs(run)), tuple(settings.groups[g])) for g in spec.groups),
-                )
-                for label, run in spec.choices.items()
-            ]
-        case DatasetTable():
-            found = [Row(name, group, benchmarks=(name,)) for group in spec.groups for name in settings.groups[group]]
-        case HyperparameterTable():
-            found = [Row(name) for name in hyperparameters(settings, spec)]
-    return {_file_name(row): row for row in found}
-
-
-def evaluations(settings: Settings, row: Row) -> list[tuple[RunSpec, str]]:
+def evaluations(settings: Settings, row: TableRow) -> list[Evaluation]:
     """Return the (run, suite) pairs that `row` needs, each once, in the order of first use."""
     pairs = [
         (run, settings.suite_of(benchmark)) for cell in row.cells for run in cell.runs for benchmark in cell.benchmarks
@@ -66,25 +30,9 @@ def evaluations(settings: Settings, row: Row) -> list[tuple[RunSpec, str]]:
     return list(dict.fromkeys(pairs))
 
 
-def benchmarks(row: Row) -> list[str]:
+def benchmarks(row: TableRow) -> list[str]:
     """Return the benchmarks whose questions `row` counts or describes, each once."""
     return list(dict.fromkeys([*row.benchmarks, *(name for cell in row.cells for name in cell.benchmarks)]))
-
-
-def describe(settings: Settings, table: str, row: str) -> dict[str, Any]:
-    """Return what decides the contents of a row besides its inputs: the cells, or the settings it lists."""
-    found = rows(settings, table)[row]
-    spec = settings.tables[table]
-    listed = hyperparameters(settings, spec) if isinstance(spec, HyperparameterTable) else {}
-    return asdict(found) | {"value": listed.get(found.label)}
-
-
-@dataclass(frozen=True, slots=True)
-class FigureNeeds:
-    """What a figure is drawn from."""
-
-    evaluations: tuple[tuple[RunSpec, str], ...] = ()
-    histories: tuple[RunSpec, ...] = ()
 
 
 def figure_needs(settings: Settings, figure: str) -> FigureNeeds:
@@ -100,27 +48,23 @@ def figure_needs(settings: Settings, figure: str) -> FigureNeeds:
     return FigureNeeds(histories=tuple(run for choice in spec.runs.values() for run in settings.runs(choice)))
 
 
-def hyperparameters(settings: Settings, spec: HyperparameterTable) -> dict[str, str]:
-    """Return name → value of everything that decides the result of the table's run, seed and nested keys included."""
-    identity = settings.training_identity(settings.runs(spec.run)[0])
-    flat: dict[str, str] = {}
-    for section in (identity, identity["training"], identity["training"]["lora"]):
-        for key, value in section.items():
-            if not isinstance(value, dict):
-                name = f"lora_{key}" if section is identity["training"]["lora"] else key
-                flat[name] = ", ".join(value) if isinstance(value, list) else str(value)
-    return flat
+def needed_evaluations(settings: Settings) -> dict[str, list[Evaluation]]:
+    """Return table or figure → its (run, suite) pairs, each once."""
+    of_tables = {
+        table: list(
+            dict.fromkeys(pair for row in rows(settings, table).values() for pair in evaluations(settings, row))
+        )
+        for table in settings.tables
+    }
+    return of_tables | {figure: list(figure_needs(settings, figure).evaluations) for figure in settings.figures}
 
 
-def _benchmark_rows(settings: Settings, spec: BenchmarkTable) -> list[Row]:
-    found = []
-    for group in spec.groups:
-        names = settings.groups[group]
-        for label, benchmarks in [*((name, (name,)) for name in names), (AVERAGE, tuple(names))]:
-            cells = tuple(Cell(column, tuple(settings.runs(run)), benchmarks) for column, run in spec.choices.items())
-            found.append(Row(label, group, cells))
-    return found
+def all_evaluations(settings: Settings) -> list[Evaluation]:
+    """Return every (run, suite) pair of the experiment, in the order of first use."""
+    return list(dict.fromkeys(pair for pairs in needed_evaluations(settings).values() for pair in pairs))
 
 
-def _file_name(row: Row) -> str:
-    return slug(f"{AVERAGE} {row.group}" if row.label == AVERAGE else row.label)
+def all_runs(settings: Settings) -> list[RunSpec]:
+    """Return every run of the experiment, untrained models included, in the order of first use."""
+    histories = [run for figure in settings.figures for run in figure_needs(settings, figure).histories]
+    return list(dict.fromkeys([*(run for run, _ in all_evaluations(settings)), *histories]))

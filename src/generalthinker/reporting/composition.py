@@ -58,7 +58,7 @@ def _draw(questions: pd.DataFrame) -> Figure:
 
 
 def _domains(axis: Axes, questions: pd.DataFrame, sources: dict[str, str]) -> None:
-    """Draw the number of questions per domain, the most frequent on top, the rare ones together below."""
+    """Draw the number of questions per domain, the most frequent at the top and the rare ones summed at the bottom."""
     counts = questions.groupby(["domain", "source"]).size().unstack(fill_value=0)
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
     if len(counts) > SHOWN_DOMAINS:
@@ -79,7 +79,7 @@ def _lengths(axis: Axes, questions: pd.DataFrame, sources: dict[str, str]) -> No
     parts = [questions.loc[questions["source"] == source, "prompt_tokens"] for source in sources]
     labels = [f"{source} ({len(part):,})" for source, part in zip(sources, parts, strict=True)]
     first, last = questions["prompt_tokens"].min(), questions["prompt_tokens"].max()
-    # as many whole tokens in every bar: else some would count one length more than their neighbours
+    # Every bar covers the same whole number of tokens, so that the heights can be compared.
     width = (last - first) // BARS + 1
     axis.hist(
         parts, bins=range(first, last + width + 1, width), stacked=True, color=list(sources.values()), label=labels

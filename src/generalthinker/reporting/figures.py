@@ -20,11 +20,11 @@ from generalthinker.config.settings import Settings
 from generalthinker.files import read_parquet, replacing
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec
-from generalthinker.reporting.cells import Cell, Row
 from generalthinker.reporting.measure import GradeFiles, IncompleteResultsError, measure
 from generalthinker.reporting.statistics import percent
+from generalthinker.reporting.tables import Cell
 
-# Okabe and Ito's colours, told apart under every common colour blindness; yellow left out for its weak contrast.
+# Okabe and Ito's colours: people with colour blindness can distinguish them. Yellow is left out: its contrast is weak.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#4D4D4D")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
 METRIC_LABELS = {
@@ -45,7 +45,7 @@ STYLE: dict[Any, Any] = {
     "grid.color": "#E4E4E4",
     "grid.linewidth": 0.8,
     "legend.frameon": False,
-    "pdf.fonttype": 42,  # real text in the PDF
+    "pdf.fonttype": 42,  # TrueType: text in the PDF can be selected
     "figure.dpi": 100,
     "savefig.dpi": 200,
 }
@@ -55,7 +55,7 @@ SMOOTH_FROM_STEPS = 30
 def write_figure(settings: Settings, name: str, png: Path, pdf: Path) -> None:
     """Draw figure `name` to `png` and `pdf`; the same results give the same bytes.
 
-    Raises IncompleteResultsError if a grades file or history that it needs is not there.
+    Raises IncompleteResultsError if a grades file or training history that it needs does not exist.
     """
     spec = settings.figures[name]
     with style():
@@ -80,60 +80,59 @@ def smooth(values: pd.Series) -> pd.Series:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw what is drawn inside in this project's style."""
+    """Apply this project's style to every figure drawn inside the `with` block."""
     with plt.style.context("default"), matplotlib.rc_context(STYLE):
         yield
 
 
 def _scaling(settings: Settings, spec: ScalingFigure) -> Figure:
-    rows = _panels(settings, spec)
-    figure, axes = grid(len(rows), _panel_width(spec), share_y=True)
+    panels = _panels(settings, spec)
+    figure, axes = grid(len(panels), _panel_width(spec), share_y=True)
     grades = GradeFiles(settings)
-    tops = [_bars(settings, spec, axis, row, grades) for axis, row in zip(axes, rows, strict=True)]
+    tops = []
+    for axis, (group, cells) in zip(axes, panels.items(), strict=True):
+        axis.set_title(group)
+        tops.append(_bars(settings, spec, axis, cells, grades))
     axes[0].set_ylim(0, max(tops) * 1.1 or 1)
     axes[0].set_ylabel("average accuracy (%)")
     _finish(figure, axes, spec.title, len(spec.methods))
     return figure
 
 
-def _panels(settings: Settings, spec: ScalingFigure) -> list[Row]:
-    """Return one row per group; its cells are the group's average for every method and model, method by method."""
+def _panels(settings: Settings, spec: ScalingFigure) -> dict[str, list[Cell]]:
+    """Return group → the group's average for every method and model, method by method."""
     choices = [RunChoice(model=model, method=method) for method in spec.methods for model in spec.models]
-    return [
-        Row(
-            group,
-            cells=tuple(
-                Cell(f"{choice.method}/{choice.model}", tuple(settings.runs(choice)), tuple(settings.groups[group]))
-                for choice in choices
-            ),
-        )
+    return {
+        group: [
+            Cell(f"{choice.method}/{choice.model}", tuple(settings.runs(choice)), tuple(settings.groups[group]))
+            for choice in choices
+        ]
         for group in spec.groups
-    ]
+    }
 
 
 def _panel_width(spec: ScalingFigure) -> float:
     return max(2.6, 0.52 * len(spec.methods) * len(spec.models) + 0.6)
 
 
-def _bars(settings: Settings, spec: ScalingFigure, axis: Axes, row: Row, grades: GradeFiles) -> float:
+def _bars(settings: Settings, spec: ScalingFigure, axis: Axes, cells: list[Cell], grades: GradeFiles) -> float:
     """Draw one group's bars with 95 % intervals and return the highest interval's end in percent."""
-    measured = [measure(grades, cell) for cell in row.cells]
+    measured = [measure(grades, cell) for cell in cells]
     width = 0.8 / len(spec.methods)
-    top = max(found.interval.high for found in measured) * 100
+    top = max(cell.interval.high for cell in measured) * 100
     for index, method in enumerate(spec.methods):
         part = measured[index * len(spec.models) : (index + 1) * len(spec.models)]
-        heights = [float(found.accuracy) * 100 for found in part]
+        heights = [float(cell.accuracy) * 100 for cell in part]
         places = [at + (index - (len(spec.methods) - 1) / 2) * width for at in range(len(part))]
         whiskers = [
-            [height - found.interval.low * 100 for height, found in zip(heights, part, strict=True)],
-            [found.interval.high * 100 - height for height, found in zip(heights, part, strict=True)],
+            [height - cell.interval.low * 100 for height, cell in zip(heights, part, strict=True)],
+            [cell.interval.high * 100 - height for height, cell in zip(heights, part, strict=True)],
         ]
         axis.bar(places, heights, width * 0.92, color=COLOURS[index % len(COLOURS)], label=method)
         axis.errorbar(places, heights, whiskers, fmt="none", ecolor="#333333", elinewidth=1, capsize=2.5)
-        for place, found in zip(places, part, strict=True):
-            above = found.interval.high * 100 + top * 0.015
-            axis.text(place, above, percent(found.accuracy), ha="center", va="bottom", fontsize=8, color="#222222")
-    axis.set_title(row.label)
+        for place, cell in zip(places, part, strict=True):
+            above = cell.interval.high * 100 + top * 0.015
+            axis.text(place, above, percent(cell.accuracy), ha="center", va="bottom", fontsize=8, color="#222222")
     axis.set_xticks(range(len(spec.models)), [settings.models[name].label for name in spec.models])
     axis.set_xlabel("model")
     axis.grid(visible=False, axis="x")
@@ -161,7 +160,7 @@ def _dynamics(settings: Settings, spec: DynamicsFigure) -> Figure:
 
 
 def _curve(axis: Axes, values: pd.Series, name: str, index: int) -> bool:
-    """Draw one line; a long one as its moving average over its faint values. Return whether it was smoothed."""
+    """Draw one curve; a long one as its moving average in front of its faint values. Return whether it was smoothed."""
     colour, dash = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
     if long := len(values) >= SMOOTH_FROM_STEPS:
         faintness = 0.2 if len(values) > 300 else 0.35
@@ -184,7 +183,7 @@ def _history(settings: Settings, runs: list[RunSpec]) -> pd.DataFrame:
 
 
 def grid(count: int, width: float, share_y: bool = False) -> tuple[Figure, list[Axes]]:
-    """Return a figure of `count` panels, each `width` inches: two beside each other, or one where they are wide."""
+    """Return a figure of `count` panels, `width` inches wide each: two per line, or one if wider than 6 inches."""
     columns = min(count, 2 if width <= 6 else 1)
     lines = math.ceil(count / columns)
     size = (0.8 + width * columns, 0.9 + 3.0 * lines)

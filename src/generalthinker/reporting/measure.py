@@ -1,4 +1,4 @@
-"""One cell's accuracy from the grades behind it, checked against what the benchmarks should hold."""
+"""One cell's accuracy, computed from grades that are checked against the questions of their benchmarks."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from generalthinker.errors import StageError
 from generalthinker.files import read_json, read_parquet
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
-from generalthinker.reporting.cells import Cell
 from generalthinker.reporting.statistics import Interval, interval_of_mean, sample_deviation, wilson
+from generalthinker.reporting.tables import Cell
 
 NO_BOX_REASONS = ("no_box", "unbalanced_box")
 SEPARATOR = "; "
 
 
 class IncompleteResultsError(StageError, ValueError):
-    """A result file is missing or does not hold what it should; the message says which, and what to run."""
+    """A result file is missing or incomplete; the message names the file and the command to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Tally:
 class Measurement:
     """One cell: `accuracy`, `interval` and `deviation` (over seeds) are proportions, the rest are counts.
 
-    The interval is about the sampling of questions, whatever the number of seeds; `deviation` is about the seeds.
+    The interval expresses the sampling of questions only, for any number of seeds; `deviation` expresses the seeds.
     """
 
     accuracy: Fraction
@@ -62,7 +62,8 @@ class GradeFiles:
     def tally(self, run: RunSpec, benchmark: str) -> tuple[Tally, dict[str, Any]]:
         """Return the counts of `run` on `benchmark` and how its responses were generated.
 
-        Raises IncompleteResultsError if the file, the benchmark or a question is missing, double or unknown.
+        Raises IncompleteResultsError if the file, the benchmark or a question is missing, and for questions that are
+        graded twice or unknown.
         """
         path = self.layout.grades(run.name, slug(self.settings.suite_of(benchmark)))
         if path not in self._read:
@@ -70,13 +71,13 @@ class GradeFiles:
                 raise IncompleteResultsError(f"{path}: no such file; run `snakemake {path}` first")
             self._read[path] = read_parquet(path)
         frame, metadata = self._read[path]
-        found = frame[frame["benchmark"] == benchmark]
-        self._check(path, benchmark, found["id"].astype(str))
+        grades = frame[frame["benchmark"] == benchmark]
+        self._check(path, benchmark, grades["id"].astype(str))
         tally = Tally(
-            correct=int(found["correct"].sum()),
-            total=len(found),
-            no_box=int(found["reason"].isin(NO_BOX_REASONS).sum()),
-            truncated=int(found["truncated"].sum()),
+            correct=int(grades["correct"].sum()),
+            total=len(grades),
+            no_box=int(grades["reason"].isin(NO_BOX_REASONS).sum()),
+            truncated=int(grades["truncated"].sum()),
         )
         return tally, metadata.get("generation") or {}
 
@@ -105,7 +106,7 @@ class GradeFiles:
             )
 
     def _questions(self, benchmark: str) -> tuple[int, set[str] | None]:
-        """Return how many questions are evaluated, and their ids where the questions themselves are at hand."""
+        """Return how many questions are evaluated, and their ids if the file with the questions exists."""
         limit = self.settings.benchmarks[benchmark].limit
         count = int(read_manifest(self.settings, benchmark)["rows_written"])
         questions = Path(self.layout.benchmark(slug(benchmark)))
@@ -126,13 +127,13 @@ def read_manifest(settings: Settings, benchmark: str) -> dict[str, Any]:
 def measure(grades: GradeFiles, cell: Cell) -> Measurement:
     """Return the cell's accuracy: the mean over seeds of the unweighted mean over benchmarks (Tables 1, 2, 4, 5, 6)."""
     results = {run: [grades.tally(run, benchmark) for benchmark in cell.benchmarks] for run in cell.runs}
-    accuracies = {run: [Fraction(t.correct, t.total) for t, _ in found] for run, found in results.items()}
+    accuracies = {run: [Fraction(t.correct, t.total) for t, _ in tallies] for run, tallies in results.items()}
     per_run = [_mean(values) for values in accuracies.values()]
     per_benchmark = [_mean(values) for values in zip(*accuracies.values(), strict=True)]
     questions = [tally.total for tally, _ in results[cell.runs[0]]]
     intervals = [wilson(float(p), total) for p, total in zip(per_benchmark, questions, strict=True)]
     interval = intervals[0] if len(intervals) == 1 else interval_of_mean([float(p) for p in per_benchmark], intervals)
-    flat = [result for found in results.values() for result in found]
+    flat = [result for of_run in results.values() for result in of_run]
     return Measurement(
         accuracy=_mean(per_run),
         interval=interval,
@@ -144,7 +145,7 @@ def measure(grades: GradeFiles, cell: Cell) -> Measurement:
 
 
 def provenance(generations: list[dict[str, Any]]) -> dict[str, str]:
-    """Return engine, version, dtype, tensor-parallel size, seed, device and commit; differing values side by side."""
+    """Return engine, version, dtype, tensor-parallel size, seed, device and commit; different values are joined."""
     columns = {"eval_seed": "seed"}
     names = ("engine", "engine_version", "dtype", "tensor_parallel_size", "eval_seed", "device", "commit")
     return {
@@ -153,14 +154,14 @@ def provenance(generations: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def join_distinct(values: Iterable[Any]) -> str:
-    """Return the distinct values as text, in order of appearance; lists count as their members, None as nothing."""
+    """Return the distinct values as one text, in order of appearance; lists are flattened and None is left out."""
     flat = (member for value in values for member in (value if isinstance(value, list) else [value]))
     return SEPARATOR.join(dict.fromkeys(str(member) for member in flat if member is not None))
 
 
 def _mean(values: Iterable[Fraction]) -> Fraction:
-    found = list(values)
-    return sum(found, Fraction()) / len(found)
+    fractions = list(values)
+    return sum(fractions, Fraction()) / len(fractions)
 
 
 def _some(names: list[str]) -> str:

@@ -1,7 +1,7 @@
-"""What a target would take before any of it is asked for: jobs, GPU-hours, and the longest chain of jobs.
+"""What a target would cost, before it is started: jobs, GPU-hours, and the longest chain of jobs.
 
-Snakemake says which jobs would run. How long one takes is the median over the finished jobs of its rule in the same
-results folder, as Snakemake measured them, or what the user assumes; a rule that has neither is named, not guessed.
+Snakemake's dry run gives the jobs. The duration of a job is what the user assumes, or else the median that Snakemake
+measured over the finished jobs of the same rule in the same results folder. A rule without either is named as unknown.
 """
 
 import re
@@ -19,13 +19,13 @@ from generalthinker.errors import StageError
 from generalthinker.paths import Layout
 
 PROFILE = Path("slurm/config.yaml")
-# In the order in which they wait for each other; a rule that is not here takes seconds.
+# In the order in which the rules wait for each other. A rule that is not listed takes seconds.
 CHAIN = ("download", "pretrain", "benchmark", "mixture", "train", "generate", "grade")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One rule's jobs: how many, hours of each (None where nobody knows), GPUs of each."""
+    """One rule's jobs: their number, the hours of each (None if unknown), the GPUs of each."""
 
     rule: str
     jobs: int
@@ -41,10 +41,12 @@ class Step:
 def plan(settings: Settings, configfiles: list[str], targets: list[str], assumed: dict[str, float]) -> list[Step]:
     """Return the steps that making `targets` would take; `assumed` gives hours of one job by rule.
 
-    Raises StageError with Snakemake's own words if it cannot plan them.
+    Raises StageError with Snakemake's error message if it cannot plan them.
     """
     if unknown := sorted(set(assumed) - set(CHAIN)):
-        raise StageError(f"--hours: {', '.join(unknown)} take seconds or do not exist; expected {', '.join(CHAIN)}")
+        raise StageError(
+            f"--hours: {', '.join(unknown)}: no such rule, or a rule that takes seconds; expected {', '.join(CHAIN)}"
+        )
     command = ["snakemake", "-n", "--quiet", "rules", "--nolock", "--configfile", *configfiles, "--", *targets]
     done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
     if done.returncode:
@@ -61,7 +63,7 @@ def plan(settings: Settings, configfiles: list[str], targets: list[str], assumed
 def describe_plan(steps: list[Step]) -> str:
     """Return the plan as a table with its sums."""
     if not steps:
-        return "Nothing to compute: what is missing is made from finished results in seconds."
+        return "No long job is needed: what is missing is written from finished results in seconds."
     frame = pd.DataFrame(
         {
             "rule": [step.rule for step in steps],
@@ -82,20 +84,21 @@ def describe_plan(steps: list[Step]) -> str:
     ]
     if unknown:
         lines.append(
-            f"Not measured yet: {', '.join(unknown)}. Finish one job of each, or assume: --hours {unknown[0]}=…"
+            f"Not measured yet: {', '.join(unknown)}. Finish one job of each, or assume a duration, "
+            f"e.g. --hours {unknown[0]}=2"
         )
     return "\n".join(lines)
 
 
 def _measured(settings: Settings, rule: str) -> float | None:
-    """Return the median hours of the rule's finished jobs, None if there are none."""
+    """Return the median hours of the rule's finished jobs, None if no job is finished."""
     folder = Path(Layout(settings.results).benchmark_file(rule)).parent
     seconds = [float(pd.read_csv(path, sep="\t")["s"].iloc[-1]) for path in sorted(folder.rglob("*.tsv"))]
     return statistics.median(seconds) / 3600 if seconds else None
 
 
 def _gpus() -> dict[str, int]:
-    """Return the GPUs that a job of each rule asks the cluster for."""
+    """Return rule → the number of GPUs that the cluster profile requests for one job."""
     profile = yaml.safe_load(PROFILE.read_text(encoding="utf-8")) if PROFILE.exists() else {}
     return {rule: int(named.get("gpu", 0)) for rule, named in profile.get("set-resources", {}).items()}
 

@@ -1,4 +1,4 @@
-"""The training questions in one sentence, with what they could not be compared with."""
+"""The training questions in one sentence, with the benchmarks that they could not be compared with."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from generalthinker.paths import Layout
 
 
 def describe_questions(settings: Settings) -> str | None:
-    """Return how many questions there are and which benchmarks they share none with; None if they are not built."""
+    """Return the number of questions and the benchmarks that share none with them; None if they are not built yet."""
     path = Path(Layout(settings.results).mixture_manifest)
     if not path.exists():
         return None
@@ -19,4 +19,4 @@ def describe_questions(settings: Settings) -> str | None:
     if not unread:
         return sentence
     reasons = "; ".join(f"{name} ({reason})" for name, reason in unread.items())
-    return f"{sentence}; NOT COMPARED with {reasons}. `generalthinker check` compares them once that can be read"
+    return f"{sentence}; NOT COMPARED with {reasons}. `generalthinker check` compares them as soon as those can be read"

@@ -1,4 +1,4 @@
-"""Everything on one page: a self-contained HTML file with tables, figures, provenance, health and the audit."""
+"""The report: one self-contained HTML page with tables, figures, provenance, evaluation health and the audit."""
 
 import base64
 import json
@@ -15,12 +15,14 @@ from generalthinker.files import METADATA_KEY, read_json, write_text
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
 from generalthinker.reporting.audit import audit
-from generalthinker.reporting.cells import rows
-from generalthinker.reporting.display import PARTS, Display, build, spoken
-from generalthinker.reporting.inventory import all_evaluations, all_runs
+from generalthinker.reporting.cells import all_evaluations, all_runs
+from generalthinker.reporting.display import Display, spoken
 from generalthinker.reporting.measure import NO_BOX_REASONS, join_distinct
 from generalthinker.reporting.questions import describe_questions
+from generalthinker.reporting.rows import join_rows
 from generalthinker.reporting.statistics import percent
+from generalthinker.reporting.tables import rows
+from generalthinker.reporting.tables.averages import check_marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,9 @@ class Health:
 
 
 def write_report(settings: Settings, out: Path) -> None:
-    """Write the experiment as one HTML page without outside resources; what is not there yet is named as missing.
+    """Write the experiment as one HTML page that loads no other file; it names the results that do not exist yet.
 
-    Accuracies are percent. The same results give the same page.
+    Accuracies are in percent. The same results give the same bytes.
     """
     environment = Environment(
         loader=PackageLoader("generalthinker.reporting", "."),
@@ -75,14 +77,14 @@ def write_report(settings: Settings, out: Path) -> None:
 
 
 def health(settings: Settings) -> list[Health]:
-    """Return, per evaluated run, how many responses had no usable box or were truncated, from the grades at hand."""
+    """Return, per evaluated run, how many responses had no usable box or were truncated, from the existing grades."""
     layout = Layout(settings.results)
-    found: dict[str, list[Any]] = {}
+    frames_of_run: dict[str, list[Any]] = {}
     for run, suite in all_evaluations(settings):
         path = Path(layout.grades(run.name, slug(suite)))
         if path.exists():
             frame = pq.read_table(path, columns=["reason", "truncated", "tokens"]).to_pandas()
-            found.setdefault(run.name, []).append(frame)
+            frames_of_run.setdefault(run.name, []).append(frame)
     return [
         Health(
             run,
@@ -92,7 +94,7 @@ def health(settings: Settings) -> list[Health]:
             tokens=sum(float(frame["tokens"].sum()) for frame in frames) / max(1, sum(len(frame) for frame in frames)),
             suites=len(frames),
         )
-        for run, frames in found.items()
+        for run, frames in frames_of_run.items()
     ]
 
 
@@ -109,7 +111,7 @@ def _methods(settings: Settings) -> list[dict[str, Any]]:
         {
             "name": name,
             "reward": method.reward or "none (untrained)",
-            "parts": [label for label, part in PARTS.items() if getattr(method, part)],
+            "parts": [heading for heading, on in check_marks(settings, name).items() if on],
         }
         for name, method in settings.methods.items()
     ]
@@ -136,7 +138,7 @@ def _run(settings: Settings, run: RunSpec) -> dict[str, Any]:
 
 
 def _kept(record: dict[str, Any]) -> str:
-    """Return which step's adapter a finished run is, and how well it did in validation."""
+    """Return the step whose adapter a finished run kept, with its validation accuracy."""
     accuracies = {row["step"]: row["accuracy"] for row in record.get("validation", [])}
     kept = record.get("kept_step")
     return f"{kept} ({percent(accuracies[kept])} %)" if kept in accuracies else "last"
@@ -155,7 +157,7 @@ def _hardware(hardware: dict[str, Any]) -> str:
 
 
 def _facts(settings: Settings) -> list[tuple[str, str]]:
-    """Return what training and evaluation ran on, as far as their records say; differing values side by side."""
+    """Return the software and hardware that training and evaluation recorded; different values are joined."""
     layout = Layout(settings.results)
     records = [_record(settings, run) for run in all_runs(settings)]
     generations = []
@@ -182,7 +184,7 @@ def _table(settings: Settings, table: str) -> tuple[Display, list[str]]:
     paths = {name: Path(Layout(settings.results).row(table, name)) for name in rows(settings, table)}
     present = [path for path in paths.values() if path.exists()]
     missing = [name for name, path in paths.items() if not path.exists()]
-    return build(settings, table, present, partial=True), missing
+    return join_rows(settings, table, present, partial=True), missing
 
 
 def _figure(settings: Settings, name: str) -> dict[str, str]:
@@ -192,16 +194,16 @@ def _figure(settings: Settings, name: str) -> dict[str, str]:
 
 
 def _embedded(settings: Settings, name: str) -> str:
-    """Return a figure as base64, empty if it is not there."""
+    """Return a figure as base64, empty text if it does not exist."""
     path = Path(Layout(settings.results).display(name, "png"))
     return base64.b64encode(path.read_bytes()).decode() if path.exists() else ""
 
 
 def _benchmarks(settings: Settings) -> list[dict[str, Any]]:
-    found = []
+    described = []
     for name, benchmark in settings.benchmarks.items():
         path = Path(Layout(settings.results).benchmark_manifest(slug(name)))
         manifest = read_json(path) if path.exists() else {}
         known = {"dataset": benchmark.dataset, "subset": benchmark.subset, "revision": benchmark.revision}
-        found.append({"name": name, "written": bool(manifest)} | known | manifest)
-    return found
+        described.append({"name": name, "written": bool(manifest)} | known | manifest)
+    return described

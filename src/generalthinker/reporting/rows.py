@@ -1,126 +1,50 @@
-"""One table row as a file: a line per cell with its counts, interval, provenance and the paper's value."""
+"""Row files: written one per job, read as text, and joined into a table by their names."""
 
+import csv
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from generalthinker.config.reporting import DatasetTable, HyperparameterTable
 from generalthinker.config.settings import Settings
 from generalthinker.files import replacing
-from generalthinker.reporting.cells import Cell, Row, hyperparameters, rows
-from generalthinker.reporting.measure import SEPARATOR, GradeFiles, Measurement, measure, read_manifest
-from generalthinker.reporting.statistics import percent
-
-CELL_COLUMNS = [
-    "table",
-    "group",
-    "row",
-    "column",
-    "accuracy_percent",
-    "ci_low",
-    "ci_high",
-    "correct",
-    "total",
-    "responses",
-    "no_box",
-    "truncated",
-    "seeds",
-    "std",
-    "runs",
-    "engine",
-    "engine_version",
-    "dtype",
-    "tensor_parallel_size",
-    "eval_seed",
-    "device",
-    "commit",
-    "reported_percent",
-]
-Place = tuple[str, str, str, str]
-DATASET_COLUMNS = ["dataset", "subset", "split", "revision", "rows", "sha256", "origin"]
+from generalthinker.paths import Layout
+from generalthinker.reporting.display import Display
+from generalthinker.reporting.measure import IncompleteResultsError
+from generalthinker.reporting.tables import RowLines, TableRow, find_row, kind, rows
 
 
-def write_row(settings: Settings, table: str, row: str, out: Path) -> None:
-    """Write row file `row` of `table`: a line per cell (accuracies, intervals and `std` in percent), or the one line
-    that a dataset or hyper-parameter table has.
+def write_row(settings: Settings, table: str, key: str, out: Path) -> None:
+    """Write the row of `table` with this key: a line per cell, or the one line of a dataset.
 
-    `row` is the file name that `cells.rows` gives. Raises IncompleteResultsError if a result it needs is not there.
+    Raises UnknownRowError if there is no such row, IncompleteResultsError if a result that it needs is not there.
     """
-    found = rows(settings, table)
-    if row not in found:
-        raise ValueError(f"{table} has no row {row!r}; allowed: {list(found)}")
-    spec = settings.tables[table]
-    content = found[row]
-    match spec:
-        case DatasetTable():
-            frame = pd.DataFrame([_dataset_line(settings, table, content)])
-        case HyperparameterTable():
-            value = hyperparameters(settings, spec)[content.label]
-            frame = pd.DataFrame([{"table": table, "row": content.label, "value": value}])
-        case _:
-            frame = pd.DataFrame(_cell_lines(settings, table, content), columns=CELL_COLUMNS)
-    with replacing(out) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
+    row = find_row(settings, table, key)
+    lines = kind(settings, table).lines(settings, table, row)
+    with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]) if lines else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
 
 
-def read_row(path: Path) -> pd.DataFrame:
-    """Return a row file as it was written: every column as text, empty cells as empty text."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+def read_row(path: Path) -> RowLines:
+    """Return the lines of a row file: column → text, empty text where nothing is written."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, restval=""))
 
 
-def read_reported(settings: Settings) -> dict[Place, str]:
-    """Return the paper's values in percent, as printed, by (table, group, row, column); none if the settings name none.
+def join_rows(settings: Settings, table: str, row_files: list[Path], partial: bool = False) -> Display:
+    """Return `table` from its row files, in the order of the settings; the name of a file is the key of its row.
 
-    Raises FileNotFoundError if the settings name a file that is not there, ValueError if it lacks a column.
+    Raises IncompleteResultsError if a row has no file or a cell has no line; with `partial` such rows are left out.
     """
-    if settings.reported_values is None:
-        return {}
-    path = Path(settings.reported_values)
-    if not path.exists():
-        raise FileNotFoundError(f"reported_values = {path}: no such file (relative to {Path.cwd()})")
-    frame = read_row(path)
-    columns = ["table", "group", "row", "column", "accuracy_percent"]
-    if missing := [name for name in columns if name not in frame.columns]:
-        raise ValueError(f"{path}: columns {missing} are missing; expected {columns}")
-    return {
-        (line["table"], line["group"], line["row"], line["column"]): line["accuracy_percent"]
-        for line in frame.to_dict("records")
-    }
-
-
-def _dataset_line(settings: Settings, table: str, row: Row) -> dict[str, Any]:
-    manifest = read_manifest(settings, row.benchmarks[0])
-    line: dict[str, Any] = {"table": table, "group": row.group, "row": row.label}
-    return line | {name: manifest.get("rows_written" if name == "rows" else name) for name in DATASET_COLUMNS}
-
-
-def _cell_lines(settings: Settings, table: str, row: Row) -> list[dict[str, Any]]:
-    grades = GradeFiles(settings)
-    reported = read_reported(settings)
-    lines = []
-    for cell in row.cells:
-        place: Place = (table, row.group or "", row.label, cell.column)
-        line = dict(zip(("table", "group", "row", "column"), place, strict=True))
-        lines.append(line | _cell_values(cell, measure(grades, cell)) | {"reported_percent": reported.get(place, "")})
-    return lines
-
-
-def _cell_values(cell: Cell, measured: Measurement) -> dict[str, Any]:
-    tallies = measured.tallies
-    single = len(cell.benchmarks) == 1
-    return {
-        "accuracy_percent": percent(measured.accuracy),
-        "ci_low": percent(measured.interval.low),
-        "ci_high": percent(measured.interval.high),
-        # An unweighted average is not a count over anything.
-        "correct": sum(tally.correct for tally in tallies) if single else "",
-        "total": sum(tally.total for tally in tallies) if single else "",
-        "responses": sum(tally.total for tally in tallies),
-        "no_box": sum(tally.no_box for tally in tallies),
-        "truncated": sum(tally.truncated for tally in tallies),
-        "seeds": measured.seeds,
-        "std": "" if measured.deviation is None else percent(measured.deviation),
-        "runs": SEPARATOR.join(run.name for run in cell.runs),
-        **measured.provenance,
-    }
+    files = {path.stem: path for path in row_files}
+    contents: list[tuple[TableRow, RowLines]] = []
+    for key, row in rows(settings, table).items():
+        lines = read_row(files[key]) if key in files else []
+        columns = {line.get("column") for line in lines}
+        missing = [cell.key for cell in row.cells if cell.key not in columns]
+        if lines and not missing:
+            contents.append((row, lines))
+        elif not partial:
+            what = f"row {key!r} lacks the columns {missing} in {files[key]}" if lines else f"row {key!r} has no file"
+            again = Layout(settings.results).row(table, key)
+            raise IncompleteResultsError(f"{table}: {what}; run `snakemake --force {again}`")
+    return kind(settings, table).display(settings, table, settings.tables[table], contents)

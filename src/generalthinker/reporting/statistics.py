@@ -1,4 +1,4 @@
-"""Proportions with their intervals, and percentages rounded the way printed tables round."""
+"""Proportions with their confidence intervals, and percentages rounded as in printed tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ class Interval:
 def wilson(proportion: float, total: int) -> Interval:
     """Return Wilson's 95 % score interval of a `proportion` (0 to 1) seen in `total` trials.
 
-    Raises ValueError if there are no trials or the proportion is none.
+    Raises ValueError if `total` is less than 1 or `proportion` is not between 0 and 1.
     """
     if total < 1 or not 0 <= proportion <= 1:
         raise ValueError(f"expected a proportion from 0 to 1 in at least one trial, found {proportion} in {total}")
     z2 = Z95 * Z95
     centre = proportion + z2 / (2 * total)
     spread = Z95 * sqrt(proportion * (1 - proportion) / total + z2 / (4 * total * total))
-    # Rounding must not push the observed proportion itself out of its interval.
+    # Floating-point rounding must not exclude the observed proportion from its interval.
     low = min((centre - spread) / (1 + z2 / total), proportion)
     high = max((centre + spread) / (1 + z2 / total), proportion)
     return Interval(max(low, 0.0), min(high, 1.0))
@@ -37,8 +37,9 @@ def wilson(proportion: float, total: int) -> Interval:
 def interval_of_mean(proportions: Sequence[float], intervals: Sequence[Interval]) -> Interval:
     """Return the 95 % interval of the unweighted mean of independent `proportions` from the interval of each.
 
-    Zou and Donner's recovery of variances (2008): no normal approximation at 0 or 1. Benchmarks that share questions
-    (GPQA-Diamond is part of GPQA, MMLU-Redux of MMLU) are not independent, so theirs is a little too narrow.
+    This is Zou and Donner's method of variance estimates recovery (2008); it needs no normal approximation near 0 or 1.
+    Benchmarks that share questions (GPQA-Diamond is part of GPQA, MMLU-Redux of MMLU) are not independent, so the
+    interval of their mean is a little too narrow.
     """
     count = len(proportions)
     mean = sum(proportions) / count
@@ -56,7 +57,7 @@ def sample_deviation(values: Sequence[Fraction]) -> float | None:
 
 
 def percent(proportion: Fraction | float) -> str:
-    """Return a proportion as percent with two decimals, halves away from zero, as printed tables do.
+    """Return a proportion as percent with two decimals, rounding halves away from zero as printed tables do.
 
     >>> percent(Fraction(1, 32)), percent(Fraction(-1, 32))
     ('3.13', '-3.13')

@@ -1,4 +1,4 @@
-"""The sweep at a glance: what is trained, generated, graded and written, and what every table still lacks."""
+"""The state of the experiment: what is trained, generated, graded and written, and what every table still needs."""
 
 import json
 import math
@@ -17,13 +17,13 @@ from rich.table import Table
 from generalthinker.config.settings import Settings
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
-from generalthinker.reporting.cells import figure_needs, rows
-from generalthinker.reporting.inventory import all_evaluations, all_runs, needed_evaluations
+from generalthinker.reporting.cells import all_evaluations, all_runs, figure_needs, needed_evaluations
 from generalthinker.reporting.questions import describe_questions
+from generalthinker.reporting.tables import rows
 
-# A training process touches its lock every 15 s; one that has not for this long is gone.
+# A training process touches its lock every 15 s; a lock that is older than this is stale.
 ALIVE_SECONDS = 120.0
-# The end of a metrics file that is read: some dozens of steps, however long the file.
+# Only the end of a metrics file is read: some dozens of steps, for a file of any length.
 TAIL_BYTES = 32_768
 
 
@@ -42,7 +42,7 @@ class Progress:
 def status(settings: Settings) -> str:
     """Return the state of every run, evaluation, table and figure as plain text.
 
-    Only looks at what lies on disk and never fails on files that are half-written, damaged or gone meanwhile.
+    It only reads files, and it does not fail on files that are incomplete, damaged or deleted meanwhile.
     """
     trained = [run for run in all_runs(settings) if run.seed is not None]
     progress = {run: run_progress(settings, run) for run in trained}
@@ -58,14 +58,14 @@ def status(settings: Settings) -> str:
 
 
 def total_steps(settings: Settings) -> int:
-    """Return a full run's optimizer steps: every prompt `group_size` times, `batch_size` completions per step."""
+    """Return the optimizer steps of a full run: every prompt `group_size` times, `batch_size` completions per step."""
     training = settings.training
     completions = settings.data.train_rows * training.epochs * training.group_size
     return training.max_steps or math.ceil(completions / training.batch_size)
 
 
 def run_progress(settings: Settings, run: RunSpec) -> Progress:
-    """Return how far the training of `run` is, from its adapter, its checkpoints folder and its lock."""
+    """Return the progress of the training of `run`, from its adapter, its checkpoints folder and its lock."""
     layout = Layout(settings.results)
     if Path(layout.adapter(run.name)).is_dir():
         last = _last_of_history(Path(layout.history(run.name)))
@@ -74,14 +74,15 @@ def run_progress(settings: Settings, run: RunSpec) -> Progress:
         )
     folder = Path(layout.run(run.name))
     alive = _age(folder / "lock") < ALIVE_SECONDS
-    # A run whose settings changed leaves the old settings' folder behind: the newest counts.
-    metrics = min(_found(folder / "checkpoints", "*/metrics.jsonl"), key=_age, default=None)
+    # Each version of a run's settings has a folder of its own; the newest belongs to the current ones.
+    metrics = min(_files(folder / "checkpoints", "*/metrics.jsonl"), key=_age, default=None)
     if metrics is None:
         return Progress("running", 0, total_steps(settings)) if alive else Progress("missing")
     lines = _last_lines(metrics)
     last = lines[-1] if lines else {}
     step, steps = _int(last.get("step")) or 0, total_steps(settings)
-    seconds = [found for line in _last_lines(metrics.with_name("timing.jsonl")) if (found := _float(line, "seconds"))]
+    timing = _last_lines(metrics.with_name("timing.jsonl"))
+    seconds = [value for line in timing if (value := _float(line, "seconds"))]
     eta = max(0, steps - step) * sum(seconds) / len(seconds) if alive and seconds else None
     return Progress("running" if alive else "stopped", step, steps, _float(last, "kl"), _float(last, "reward"), eta)
 
@@ -94,17 +95,17 @@ def evaluation_state(settings: Settings, run: RunSpec, suite: str) -> str:
         return "graded"
     if responses.exists():
         return "generated"
-    return "begun" if _found(responses.with_name(f"{responses.stem}.parts"), "*.parquet") else "missing"
+    return "begun" if _files(responses.with_name(f"{responses.stem}.parts"), "*.parquet") else "missing"
 
 
 def _runs(progress: dict[RunSpec, Progress]) -> Table:
-    done = sum(found.state == "done" for found in progress.values())
+    done = sum(of_run.state == "done" for of_run in progress.values())
     table = _table(f"Training: {done} of {len(progress)} runs done", "run", "state", "step", "KL", "reward", "left")
-    for run, found in progress.items():
-        step = "" if found.step is None else f"{found.step} of {found.steps}"
-        left = "" if found.eta is None else _duration(found.eta)
-        kl, reward = _number(found.kl, "{:.4f}"), _number(found.reward, "{:.3f}")
-        table.add_row(run.name, found.state, step, kl, reward, left)
+    for run, of_run in progress.items():
+        step = "" if of_run.step is None else f"{of_run.step} of {of_run.steps}"
+        left = "" if of_run.eta is None else _duration(of_run.eta)
+        kl, reward = _number(of_run.kl, "{:.4f}"), _number(of_run.reward, "{:.3f}")
+        table.add_row(run.name, of_run.state, step, kl, reward, left)
     return table
 
 
@@ -141,7 +142,7 @@ def _displays(settings: Settings, progress: dict[RunSpec, Progress], states: dic
 
 
 def _datasets_written(settings: Settings, name: str) -> bool:
-    """Return whether the manifests that a dataset table prints are there; True for every other table and figure."""
+    """Return whether the manifests that a dataset table prints exist; True for every other table and figure."""
     layout = Layout(settings.results)
     described = [b for row in rows(settings, name).values() for b in row.benchmarks] if name in settings.tables else []
     return all(Path(layout.benchmark_manifest(slug(benchmark))).exists() for benchmark in described)
@@ -155,22 +156,22 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _last_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the whole JSON lines at the end of `path`; a first or last line that is cut is left out."""
+    """Return the complete JSON lines at the end of `path`; a cut first or last line is left out."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))
             text = file.read().decode("utf-8", errors="replace")
     except OSError:
         return []
-    found = []
+    complete = []
     for line in text.splitlines():
         try:
             value = json.loads(line)
         except ValueError:
             continue
         if isinstance(value, dict):
-            found.append(value)
-    return found
+            complete.append(value)
+    return complete
 
 
 def _last_of_history(path: Path) -> dict[str, Any]:
@@ -181,7 +182,7 @@ def _last_of_history(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _found(folder: Path, pattern: str) -> list[Path]:
+def _files(folder: Path, pattern: str) -> list[Path]:
     try:
         return sorted(folder.glob(pattern))
     except OSError:
@@ -189,7 +190,7 @@ def _found(folder: Path, pattern: str) -> list[Path]:
 
 
 def _age(path: Path) -> float:
-    """Return seconds since the file changed; infinite if it is not there."""
+    """Return seconds since the file changed; infinite if it does not exist."""
     try:
         return time.time() - path.stat().st_mtime
     except OSError:

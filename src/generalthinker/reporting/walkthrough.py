@@ -1,4 +1,4 @@
-"""The picture of one response: its tokens from left to right, the method's quantities from top to bottom."""
+"""The figure of one response: its tokens from left to right, the method's quantities from top to bottom."""
 
 import textwrap
 from pathlib import Path
@@ -14,7 +14,7 @@ UP, DOWN = COLOURS[0], COLOURS[3]
 
 
 def draw_walkthrough(table: Path, png: Path, pdf: Path, strength: float, clip_threshold: float | None) -> None:
-    """Draw the table of `training.walkthrough`; of a longer response, its last `SHOWN_TOKENS` tokens."""
+    """Draw the table of `training.walkthrough`; of a longer response, only the last `SHOWN_TOKENS` tokens."""
     quantities = {name: [""] for name in ("s", "m", "clipped", "w")}
     frame = pd.read_csv(table, keep_default_na=False, na_values=quantities, dtype={"token": str, "answer": str})
     left_out = max(0, len(frame) - SHOWN_TOKENS)
@@ -59,7 +59,7 @@ def draw_walkthrough(table: Path, png: Path, pdf: Path, strength: float, clip_th
 
 
 def _bars(axis: Axes, frame: pd.DataFrame, name: str) -> None:
-    """Draw one quantity from 0, the advantages from the response's own."""
+    """Draw one quantity as bars that begin at 0, or at the response's advantage for the advantages."""
     base = frame["response_advantage"].iloc[0] if name == "advantage" else 0.0
     heights = frame[name].astype(float).fillna(base) - base
     axis.bar(frame.index, heights, bottom=base, color=[UP if height > 0 else DOWN for height in heights], width=0.8)
@@ -67,5 +67,5 @@ def _bars(axis: Axes, frame: pd.DataFrame, name: str) -> None:
 
 
 def _shown(token: str) -> str:
-    # One dollar sign would begin a formula.
+    # Matplotlib would read a dollar sign as the beginning of a formula.
     return token.replace("\n", "↵").replace(" ", "␣").replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Tables as files: CSV with plain numbers, Markdown with intervals and the paper's values, LaTeX for a paper."""
+"""The file formats of tables: CSV with plain numbers, Markdown with intervals and reported values, LaTeX."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ from tabulate import tabulate
 
 from generalthinker.config.settings import Settings
 from generalthinker.files import replacing, write_text
-from generalthinker.reporting.display import Display, Entry, build
+from generalthinker.reporting.display import Display, Entry
+from generalthinker.reporting.rows import join_rows
 
 LATEX_CHARACTERS = str.maketrans(
     {
@@ -15,7 +16,7 @@ LATEX_CHARACTERS = str.maketrans(
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         **{character: f"\\{character}" for character in "&%$#_{}"},
-        # After a line's end LaTeX would read these two as arguments of the line break.
+        # LaTeX would read these two as arguments of `\\` if they began a row.
         "[": "{[}",
         "*": "{*}",
         "<": r"$<$",
@@ -40,9 +41,9 @@ LATEX_CHARACTERS = str.maketrans(
 def write_table(settings: Settings, table: str, row_files: list[Path], csv: Path, md: Path, tex: Path) -> None:
     """Write `table` from its row files in three formats; accuracies are percent with two decimals.
 
-    Raises IncompleteResultsError if a row of the table is in none of `row_files`.
+    Raises IncompleteResultsError if a row of the table has no file in `row_files`, which are joined by their names.
     """
-    display = build(settings, table, row_files)
+    display = join_rows(settings, table, row_files)
     with replacing(csv) as temporary:
         csv_frame(display).to_csv(temporary, index=False, lineterminator="\n")
     write_text(md, markdown(display))
@@ -51,24 +52,23 @@ def write_table(settings: Settings, table: str, row_files: list[Path], csv: Path
 
 def csv_frame(display: Display) -> pd.DataFrame:
     """Return the table with one column per value: group (where there is one), row label, then the columns."""
-    grouped = any(line.group is not None for line in display.lines)
-    lines = [
-        ([line.group] if grouped else []) + [line.label, *(entry.value for entry in line.entries)]
-        for line in display.lines
+    grouped = any(row.group is not None for row in display.rows)
+    body = [
+        ([row.group] if grouped else []) + [row.label, *(entry.value for entry in row.entries)] for row in display.rows
     ]
     label = display.label.lower().replace("-", "")
-    return pd.DataFrame(lines, columns=[*(["group"] if grouped else []), label, *display.columns])
+    return pd.DataFrame(body, columns=[*(["group"] if grouped else []), label, *display.columns])
 
 
 def markdown(display: Display) -> str:
     """Return the table as GitHub Markdown with its title above and its notes below."""
     body = []
-    for group, lines in display.groups.items():
+    for group, rows in display.groups.items():
         if group is not None:
             body.append([f"**{_pipe(group)}**"] + [""] * len(display.headings))
-        for line in lines:
-            label = f"*{_pipe(line.label)}*" if line.average else _pipe(line.label)
-            body.append([label, *(_markdown_entry(entry) for entry in line.entries)])
+        for row in rows:
+            label = f"*{_pipe(row.label)}*" if row.average else _pipe(row.label)
+            body.append([label, *(_markdown_entry(entry) for entry in row.entries)])
     text = tabulate(
         body,
         headers=[display.label, *map(_pipe, display.headings)],
@@ -94,23 +94,23 @@ def latex(display: Display) -> str:
         r"\toprule",
         _latex_line([display.label, *display.headings]),
     ]
-    for group, members in display.groups.items():
+    for group, rows in display.groups.items():
         lines.append(r"\midrule")
         if group is not None:
             lines += [rf"\multicolumn{{{width}}}{{l}}{{\textit{{{escape(group)}}}}} \\", r"\midrule"]
-        for line in members:
-            if line.average:
+        for row in rows:
+            if row.average:
                 lines.append(rf"\cmidrule(lr){{1-{width}}}")
-            entries = [_latex_entry(entry) for entry in line.entries]
-            lines.append(" & ".join([escape(line.label), *entries]) + r" \\")
+            entries = [_latex_entry(entry) for entry in row.entries]
+            lines.append(" & ".join([escape(row.label), *entries]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
-    # The LaTeX table prints neither intervals nor the paper's values, so only the other notes belong under it.
+    # The first note explains intervals and the paper's values, which the LaTeX table does not print.
     lines += [rf"\par\smallskip\footnotesize {escape(note)}" for note in display.notes[1:]]
     return "\n".join([*lines, r"\end{table}", ""])
 
 
 def escape(text: str) -> str:
-    r"""Return `text` with everything that LaTeX would read as a command made printable.
+    r"""Return `text` with everything that LaTeX would read as a command escaped.
 
     >>> escape("Math & STEM, 50 %_#")
     'Math \\& STEM, 50 \\%\\_\\#'

@@ -1,0 +1,113 @@
+"""One accuracy in a row file and in a printed table: what the kinds of tables with accuracies share."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from generalthinker.config.settings import Settings
+from generalthinker.reporting.display import Entry
+from generalthinker.reporting.measure import SEPARATOR, GradeFiles, Measurement, measure
+from generalthinker.reporting.reported import place_of, read_reported
+from generalthinker.reporting.statistics import percent
+from generalthinker.reporting.tables import Cell, RowLines, TableRow
+
+CAPTION = (
+    "The Markdown file adds 95 % intervals and reported values; "
+    "the row files add counts, runs, engine, versions and commit."
+)
+
+
+def lines(settings: Settings, table: str, row: TableRow) -> list[dict[str, Any]]:
+    """Return a line per cell of `row`: accuracy, interval and `std` in percent, counts, provenance, the paper's value.
+
+    Raises IncompleteResultsError if grades that a cell needs are not there.
+    """
+    grades = GradeFiles(settings)
+    reported = read_reported(settings)
+    row_lines = []
+    for cell in row.cells:
+        place = place_of(table, row, cell)
+        line = dict(zip(("table", "group", "row", "column"), place, strict=True))
+        values = _values(cell, measure(grades, cell))
+        row_lines.append(line | values | {"reported_percent": reported.get(place, "")})
+    return row_lines
+
+
+def entries(row: TableRow, row_lines: RowLines) -> tuple[Entry, ...]:
+    """Return the printed entry of every cell of `row` from the lines of its file."""
+    by_key = {line["column"]: line for line in row_lines}
+    return tuple(_entry(by_key[cell.key]) for cell in row.cells)
+
+
+def mark_best(compared: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Mark the highest of two or more accuracies; equal ones are all marked."""
+    highest = max((entry.number for entry in compared if entry.number is not None), default=None)
+    return tuple(replace(entry, best=len(compared) > 1 and entry.number == highest) for entry in compared)
+
+
+def notes(contents: list[RowLines], best_of: str) -> tuple[str, ...]:
+    """Return the sentences below a table: how to read it, the number of seeds, and what evaluated it."""
+    cell_lines = [line for row_lines in contents for line in row_lines]
+    if not cell_lines:
+        return ()
+    legend = f"Bold: best of the {best_of}. Small: 95 % interval over questions."
+    if any(line["reported_percent"] for line in cell_lines):
+        legend += " In parentheses: the paper's value."
+    count = max(int(line["seeds"]) for line in cell_lines)
+    seeds = "One training seed." if count == 1 else f"Mean over {count} training seeds; ± is their standard deviation."
+    evaluated_with = _evaluated_with(cell_lines)
+    return (legend, seeds, f"Evaluated with {evaluated_with}.") if evaluated_with else (legend, seeds)
+
+
+def _values(cell: Cell, measured: Measurement) -> dict[str, Any]:
+    tallies = measured.tallies
+    single = len(cell.benchmarks) == 1
+    return {
+        "accuracy_percent": percent(measured.accuracy),
+        "ci_low": percent(measured.interval.low),
+        "ci_high": percent(measured.interval.high),
+        # An unweighted average over benchmarks is not a ratio of two counts.
+        "correct": sum(tally.correct for tally in tallies) if single else "",
+        "total": sum(tally.total for tally in tallies) if single else "",
+        "responses": sum(tally.total for tally in tallies),
+        "no_box": sum(tally.no_box for tally in tallies),
+        "truncated": sum(tally.truncated for tally in tallies),
+        "seeds": measured.seeds,
+        "std": "" if measured.deviation is None else percent(measured.deviation),
+        "runs": SEPARATOR.join(run.name for run in cell.runs),
+        **measured.provenance,
+    }
+
+
+def _entry(line: dict[str, str]) -> Entry:
+    accuracy, reported = line["accuracy_percent"], line["reported_percent"]
+    return Entry(
+        value=accuracy,
+        text=accuracy,
+        number=Decimal(accuracy),
+        interval=f"{Decimal(line['ci_low']):.1f}–{Decimal(line['ci_high']):.1f}",
+        deviation=line["std"],
+        reported=f"{Decimal(reported):.2f}" if reported else "",
+    )
+
+
+def _evaluated_with(cell_lines: RowLines) -> str:
+    """Return engine, dtype, seed, device and commit of all cells in one phrase; different values are joined."""
+
+    def distinct(column: str) -> list[str]:
+        values = (value for line in cell_lines for value in line[column].split(SEPARATOR))
+        return list(dict.fromkeys(value for value in values if value))
+
+    engine, version = SEPARATOR.join(distinct("engine")), SEPARATOR.join(distinct("engine_version"))
+    if not version:
+        version = engine
+    elif engine and engine not in version.split():
+        version = f"{engine} {version}"
+    named = {
+        "tensor parallel": distinct("tensor_parallel_size"),
+        "evaluation seed": distinct("eval_seed"),
+        "on": distinct("device"),
+        "commit": [commit[:10] for commit in distinct("commit")],
+    }
+    phrases = [f"{name} {SEPARATOR.join(values)}" for name, values in named.items() if values]
+    return ", ".join(phrase for phrase in (version, SEPARATOR.join(distinct("dtype")), *phrases) if phrase)

@@ -1,0 +1,42 @@
+"""Rows are the training settings of one run, written in one job from the settings alone (Table 7)."""
+
+from generalthinker.config.reporting import HyperparameterTable
+from generalthinker.config.settings import Settings
+from generalthinker.reporting.display import Display, DisplayedRow, Entry
+from generalthinker.reporting.tables import RowLines, TableRow
+
+CAPTION = "Every setting that decides the result of this training run, as it was used."
+
+
+def rows(settings: Settings, spec: HyperparameterTable) -> list[TableRow]:
+    """Return no rows: no hyper-parameter has a file of its own."""
+    return []
+
+
+def display(
+    settings: Settings, table: str, spec: HyperparameterTable, contents: list[tuple[TableRow, RowLines]]
+) -> Display:
+    """Return the table with one row per hyper-parameter."""
+    return Display(
+        name=table,
+        title=spec.title,
+        label="Hyper-parameter",
+        columns=("value",),
+        headings=("Value",),
+        numeric=(False,),
+        rows=tuple(
+            DisplayedRow(None, name, (Entry(value, value),)) for name, value in hyperparameters(settings, spec).items()
+        ),
+    )
+
+
+def hyperparameters(settings: Settings, spec: HyperparameterTable) -> dict[str, str]:
+    """Return name → value of everything that decides the result of the table's run, seed and nested keys included."""
+    identity = settings.training_identity(settings.runs(spec.run)[0])
+    flat: dict[str, str] = {}
+    for section in (identity, identity["training"], identity["training"]["lora"]):
+        for key, value in section.items():
+            if not isinstance(value, dict):
+                name = f"lora_{key}" if section is identity["training"]["lora"] else key
+                flat[name] = ", ".join(value) if isinstance(value, list) else str(value)
+    return flat
