@@ -68,6 +68,11 @@ def test_answers_and_reporting_import_no_framework(part):
         assert not {name.split(".")[0] for name in imports(file)} & FRAMEWORKS, file
 
 
+def test_no_file_of_answers_has_the_name_of_a_standard_module():
+    """Python starts answers/verify_worker.py as a script, so that its folder is searched before the library."""
+    assert not {file.stem for file in files_of("answers")} & sys.stdlib_module_names
+
+
 @pytest.mark.parametrize("module", ["reporting.cells", "reporting.tables", "reporting.figures", "answers", "config"])
 def test_light_modules_load_no_framework_indirectly(module):
     code = f"import sys, generalthinker.{module}; print(sorted({FRAMEWORKS!r} & set(sys.modules)))"
