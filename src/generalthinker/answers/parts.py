@@ -56,7 +56,7 @@ def _tokens(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _enclosed(text: str, opening: str, closing: str) -> str | None:
-    """Return the text inside the pair of brackets around the whole text, or None; the two may differ, as in (3, 4]."""
+    """Return the text inside the brackets around the whole text, or None; the pair may be of two kinds: (3, 4]."""
     text = text.strip()
     if not (text.startswith(opening) and text.endswith(closing)):
         return None

@@ -79,7 +79,7 @@ def _is_unit(text: str, *, spaced: bool) -> bool:
     if not words or _NOT_UNITS.intersection(words):
         return False
     if all(word in _CANONICAL or word in _POWERS or word == "per" for word in words):
-        # "3m" and "5s" may be products, a unit of two or more letters may not.
+        # "3m" and "5s" may be products; a unit of two or more letters is not read as one.
         return spaced or len(words[0]) > 1
     return spaced and all(len(word) >= 3 or word in ("per", "of", "in") for word in words)
 

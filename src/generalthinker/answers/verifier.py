@@ -23,7 +23,7 @@ START_LIMIT = 120.0
 
 
 class ComparisonTimeoutError(Exception):
-    """The comparison exceeded the time limit, and its process was killed."""
+    """The comparison exceeded the time limit."""
 
 
 class ComparisonFailedError(Exception):
