@@ -37,22 +37,22 @@ def cases(*verdicts):
 
 @pytest.mark.parametrize(("response", "reference", "answer_type", "options", "right"), list(cases("right", "wrong")))
 def test_the_grader_agrees(response, reference, answer_type, options, right):
-    found = grade(response, reference, answer_type, options)
-    assert found.correct == right, found
-    assert found.reason in REASONS
+    verdict = grade(response, reference, answer_type, options)
+    assert verdict.correct == right, verdict
+    assert verdict.reason in REASONS
 
 
 @pytest.mark.parametrize(("response", "reference", "answer_type", "options", "_"), list(cases("missed")))
 def test_known_misses_are_still_missed(response, reference, answer_type, options, _):
-    """One that is found after all belongs under `right`."""
+    """A case that the grader now judges correct belongs under `right`."""
     assert not grade(response, reference, answer_type, options).correct
 
 
 def test_every_benchmark_is_there_with_both_verdicts():
     for name, benchmarks in BENCHMARKS.items():
-        found = questions(name)
-        assert set(found) == benchmarks
-        for benchmark, group in found.items():
+        groups = questions(name)
+        assert set(groups) == benchmarks
+        for benchmark, group in groups.items():
             for verdict in ("right", "wrong"):
                 assert sum(len(question.get(verdict, [])) for question in group) >= 7, (benchmark, verdict)
 

@@ -7,9 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from generalthinker.methods import FAMILIES
+
 PACKAGE = Path(__file__).parent.parent / "src/generalthinker"
-FOUNDATION = {"errors", "records", "files", "paths", "prompts", "provenance", "config"}
-# part → what it may import of the project besides itself
+FOUNDATION = {
+    "errors",
+    "records",
+    "files",
+    "paths",
+    "prompts",
+    "provenance",
+    "sections",
+    "metrics",
+    "methods",
+    "config",
+}
+# package → what it may import of the project besides itself
 ALLOWED = {
     "errors": set(),
     "records": set(),
@@ -17,13 +30,16 @@ ALLOWED = {
     "paths": set(),
     "prompts": set(),
     "provenance": set(),
-    "config": {"errors", "records", "files"},
+    "sections": set(),
+    "metrics": set(),
     "credit": set(),
     "answers": {"errors", "records", "files"},
     "rewards": {"records", "answers"},
+    "methods": {"sections", "metrics", "records", "prompts", "rewards", "credit"},
+    "config": {"errors", "records", "files", "sections", "metrics", "methods"},
     "data": FOUNDATION | {"answers"},
     "models": FOUNDATION | {"data"},
-    "training": FOUNDATION | {"credit", "rewards", "answers"},
+    "training": FOUNDATION | {"rewards", "answers"},
     "generation": FOUNDATION,
     "reporting": FOUNDATION,
 }
@@ -68,7 +84,44 @@ def test_answers_and_reporting_import_no_framework(part):
         assert not {name.split(".")[0] for name in imports(file)} & FRAMEWORKS, file
 
 
-@pytest.mark.parametrize("module", ["reporting.cells", "reporting.report", "reporting.figures", "answers", "config"])
+def test_no_file_of_answers_has_the_name_of_a_standard_module():
+    """Python starts answers/verify_worker.py as a script, so that its folder is searched before the library."""
+    assert not {file.stem for file in files_of("answers")} & sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["reporting.cells", "reporting.report", "reporting.figures", "reporting.status", "answers", "config", "methods"],
+)
 def test_light_modules_load_no_framework_indirectly(module):
     code = f"import sys, generalthinker.{module}; print(sorted({FRAMEWORKS!r} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def words_of(file: Path) -> set[str]:
+    """Return every identifier and every text in a Python file, imported modules and docstrings aside."""
+    words = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        match node:
+            case ast.Name(id=word) | ast.Attribute(attr=word) | ast.arg(arg=word) | ast.keyword(arg=str(word)):
+                words.add(word)
+            case ast.alias(name=word) | ast.Constant(value=str(word)):
+                words.add(word)
+    return words
+
+
+def names_of_methods() -> set[str]:
+    """Return what belongs to one method family alone: its class, its settings, its marks and its runs' suffixes."""
+    names = set()
+    for family, method in FAMILIES.items():
+        instance = method(family=family)
+        names |= {method.__name__, *instance.marks, *(knob.suffix for knob in method.knobs().values())}
+        names |= set(method.model_fields) - {"family"}
+    return names
+
+
+@pytest.mark.parametrize("part", ["training", "reporting", "generation"])
+def test_no_stage_names_a_method_or_a_knob(part):
+    assert {"GeneralThinker", "modulation_strength", "AM", "strength", "reward_floor"} <= names_of_methods()
+    for file in files_of(part):
+        assert not words_of(file) & names_of_methods(), file

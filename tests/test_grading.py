@@ -1,12 +1,13 @@
 import threading
 import time
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generalthinker.answers import CORRECT, REASONS, grade, verifier
-from generalthinker.answers.math import compare
+from generalthinker.answers import COMPARISONS, CORRECT, REASONS, grade, mathematics, verifier
+from generalthinker.records import AnswerType, Grade
 
 # reference, what the response boxes
 EQUAL = [
@@ -126,15 +127,15 @@ DIFFERENT = [
 
 @pytest.mark.parametrize(("reference", "boxed"), EQUAL)
 def test_equal_answers_are_correct(reference, boxed):
-    found = grade(f"Hence \\boxed{{{boxed}}}.", reference, "math")
-    assert found.correct, found
+    verdict = grade(f"Hence \\boxed{{{boxed}}}.", reference, "math")
+    assert verdict.correct, verdict
 
 
 @pytest.mark.parametrize(("reference", "boxed"), DIFFERENT)
 def test_different_answers_are_wrong(reference, boxed):
-    found = grade(f"Hence \\boxed{{{boxed}}}.", reference, "math")
-    assert not found.correct, found
-    assert found.reason == "different"
+    verdict = grade(f"Hence \\boxed{{{boxed}}}.", reference, "math")
+    assert not verdict.correct, verdict
+    assert verdict.reason == "different"
 
 
 ANIMALS = ["a dog", "an ox", "A cat", "Evelyn the eel"]
@@ -197,8 +198,8 @@ def test_right_option_in_any_usual_form(boxed):
     ],
 )
 def test_wrong_option_and_letters_in_prose(boxed, reason):
-    found = grade(f"I think \\boxed{{{boxed}}}", "C. A cat", "mcq", ANIMALS)
-    assert (found.correct, found.reason) == (False, reason)
+    verdict = grade(f"I think \\boxed{{{boxed}}}", "C. A cat", "mcq", ANIMALS)
+    assert (verdict.correct, verdict.reason) == (False, reason)
 
 
 def test_letter_case_and_negation_tell_options_apart():
@@ -237,20 +238,20 @@ def test_a_multiple_choice_reference_needs_its_letter_and_options():
 
 
 def test_grading_works_in_a_thread():
-    found = []
-    thread = threading.Thread(target=lambda: found.append(grade(r"\boxed{\sqrt{12}}", r"2\sqrt{3}", "math")))
+    verdicts = []
+    thread = threading.Thread(target=lambda: verdicts.append(grade(r"\boxed{\sqrt{12}}", r"2\sqrt{3}", "math")))
     thread.start()
     thread.join(60)
-    assert found[0].correct
+    assert verdicts[0].correct
 
 
 def test_a_comparison_that_hangs_is_killed_and_the_next_one_works(monkeypatch):
     verifier.equal(r"\sqrt{8}", r"2\sqrt{2}")
     monkeypatch.setattr(verifier, "TIME_LIMIT", 1.0)
     start = time.monotonic()
-    found = grade(r"\boxed{9^{9^{9^{9^{9}}}} + x}", r"9^{9^{9^{9^{8}}}} + y", "math")
-    assert (found.correct, time.monotonic() - start < 10) == (False, True)
-    assert found.reason in ("timeout", "grader_error", "different")
+    verdict = grade(r"\boxed{9^{9^{9^{9^{9}}}} + x}", r"9^{9^{9^{9^{8}}}} + y", "math")
+    assert (verdict.correct, time.monotonic() - start < 10) == (False, True)
+    assert verdict.reason in ("timeout", "grader_error", "different")
     assert grade(r"\boxed{\sqrt{8}}", r"2\sqrt{2}", "math").correct
 
 
@@ -276,17 +277,35 @@ def test_any_text_gets_a_reason(text):
 @given(st.text(max_size=80))
 @settings(deadline=None)
 def test_an_answer_equals_itself(text):
-    assert compare(text, text) == "equal_text"
+    assert mathematics.compare(text, text, None) == "equal_text"
 
 
 @pytest.mark.parametrize("unit", ["{", "(", r"\frac", r"\text{a}", "1,", "a ", "~", "-", r"\pm ", "1 ", "$", "%"])
 def test_repetitive_answers_are_graded_in_linear_time(unit):
     start = time.monotonic()
     grade("\\boxed{" + unit * 20_000 + "}" * 20_000, "C. x", "mcq", ["a", "b", "x"])
-    compare((unit * 2000)[:1999], "5")
+    mathematics.compare((unit * 2000)[:1999], "5", None)
     assert time.monotonic() - start < 5
 
 
-def test_an_unknown_answer_type_is_refused():
-    with pytest.raises(ValueError, match=r"answer_type = 'choice': expected one of .*mcq.*math"):
-        grade(r"\boxed{B}", "B. two", "choice", ["one", "two"])
+@pytest.mark.parametrize("response", [r"\boxed{B}", "no box"])
+@pytest.mark.parametrize("unknown", ["choice", "", "MATH", None])
+def test_an_unknown_answer_type_is_refused(unknown, response):
+    with pytest.raises(ValueError, match=rf"answer_type = {unknown!r}: expected one of mcq, math"):
+        grade(response, "B. two", unknown, ["one", "two"])
+
+
+def test_answer_types_and_comparisons_are_the_same():
+    assert set(get_args(AnswerType)) == set(COMPARISONS), (
+        "records.AnswerType and answers.COMPARISONS differ: add the answer type to both"
+    )
+
+
+def test_a_new_answer_type_needs_only_a_comparison_in_the_table(monkeypatch):
+    def compare(content, reference, options):
+        return "option_text" if (content, reference, options) == ("red", "RED", ["red", "blue"]) else "different"
+
+    monkeypatch.setitem(COMPARISONS, "colour", compare)
+    assert grade(r"\boxed{red}", "RED", "colour", ["red", "blue"]) == Grade(True, "red", "option_text")
+    assert grade(r"\boxed{5}", "5", "colour") == Grade(False, "5", "different")
+    assert grade("red", "RED", "colour").reason == "no_box"

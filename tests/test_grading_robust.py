@@ -66,21 +66,38 @@ def test_a_pathological_response_costs_at_most_its_limit(response, answer_type, 
     monkeypatch.setattr(verifier, "TIME_LIMIT", 2.0)
     reference, options = ("42 + x", None) if answer_type == "math" else ("B. $\\frac{1}{2}$", OPTIONS)
     start = time.monotonic()
-    found = grade(response, reference, answer_type, options)
+    verdict = grade(response, reference, answer_type, options)
     assert time.monotonic() - start < 2.0 + RESTART
-    assert not found.correct
-    assert found.reason in set(REASONS) - CORRECT
+    assert not verdict.correct
+    assert verdict.reason in set(REASONS) - CORRECT
     # and the grader still works
     assert grade(r"\boxed{\sqrt{12}}", r"2\sqrt{3}", "math").correct
 
 
-def test_the_parts_of_an_answer_share_one_limit(monkeypatch):
-    def slow(reference, given, limit):
-        time.sleep(min(0.05, limit))
-        return False
+SLOW_WORKER = """
+import json, sys, time
 
+print(json.dumps("ready"), flush=True)
+for line in sys.stdin:
+    time.sleep(0.05)
+    print(json.dumps(False), flush=True)
+"""
+
+
+@pytest.fixture
+def slow_worker(tmp_path, monkeypatch):
+    """Replace the process that compares expressions by one that finds all of them different, after 0.05 seconds."""
+    worker = tmp_path / "slow_worker.py"
+    worker.write_text(SLOW_WORKER)
+    verifier.close()
+    monkeypatch.setattr(verifier, "WORKER", worker)
+    yield
+    verifier.close()
+
+
+def test_the_parts_of_an_answer_share_one_limit(slow_worker, monkeypatch):
+    assert grade(r"\boxed{x^{18} + 1}", "z^{18} + 1", "math").reason == "different"
     monkeypatch.setattr(verifier, "TIME_LIMIT", 0.5)
-    monkeypatch.setattr(verifier._pool, "equal", slow)
     values = ", ".join(f"x^{{{k}}} + 1" for k in range(20, 40))
     start = time.monotonic()
     assert grade(rf"\boxed{{{values}}}", values.replace("x", "z"), "math").reason == "timeout"

@@ -77,7 +77,7 @@ def test_no_response_is_lost(project):
 
 def test_a_run_carries_settings_versions_hardware_and_commit(project):
     record = read_json(project / f"results/demo/runs/{RUN}/run.json")
-    assert record["identity"]["modulation_strength"] == 0.1
+    assert record["identity"]["method"]["modulation_strength"] == 0.1
     assert record["grpo"]["loss_type"] == "grpo"
     assert {"torch", "trl", "transformers", "peft"} <= set(record["versions"])
     assert record["hardware"]["cores"] >= 1

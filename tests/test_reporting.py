@@ -45,8 +45,8 @@ def settings(tmp_path: Path) -> Settings:
             "data": {"train_rows": 16, "validation_rows": 4, "tokenizer_model": "small", "sources": {}},
             "models": {"small": {"label": "S", **TINY}, "large": {"label": "L", **TINY, "layers": 2}},
             "methods": {
-                "Base": {"reward": None},
-                "GT": {"reward": "likelihood", "advantage_modulation": True, "direction_preserving": True},
+                "Base": {"family": "base"},
+                "GT": {"family": "generalthinker", "clip_threshold": None},
             },
             "benchmarks": {
                 name: {"adapter": "synthetic", "dataset": "synthetic", "rows": size, "group": groups[name == "Words"]}

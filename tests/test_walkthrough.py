@@ -45,10 +45,10 @@ def test_the_numbers_follow_from_one_another(trained, tmp_path, method):
     assert frame.loc[~frame["in_prefix"], "s"].isna().all()
 
     png, pdf = tmp_path / "walk.png", tmp_path / "walk.pdf"
-    draw_walkthrough(table, png, pdf, run.modulation_strength, run.clip_threshold)
+    draw_walkthrough(table, png, pdf, trained.method(run))
     assert png.read_bytes().startswith(b"\x89PNG")
     first = png.read_bytes(), pdf.read_bytes()
-    draw_walkthrough(table, png, pdf, run.modulation_strength, run.clip_threshold)
+    draw_walkthrough(table, png, pdf, trained.method(run))
     assert (png.read_bytes(), pdf.read_bytes()) == first
 
 

@@ -96,7 +96,7 @@ def test_unknown_rows_and_runs_say_what_there_is(tmp_path):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("training: {modulation_strength: 1.5}", ["training.modulation_strength = 1.5", "less than 1"]),
+        ("methods: {AM+TC: {modulation_strength: 1.5}}", ["methods.AM+TC.modulation_strength = 1.5", "less than 1"]),
         ("training: {batch_size: 60}", ["batch_size = 60", "multiples of 8"]),
         ("trainig: {}", ["trainig", "did you mean 'training'"]),
     ],

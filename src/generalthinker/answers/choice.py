@@ -1,10 +1,11 @@
-"""Multiple choice: the letter in any usual form, else an option's whole text; never a letter picked out of prose."""
+"""Multiple-choice answers: a letter in any usual form, or an option's whole text; never a letter inside a sentence."""
 
 import re
 from collections.abc import Sequence
 
 from generalthinker.answers.latex import tidy, unwrap
-from generalthinker.answers.spelling import key, normalise
+from generalthinker.answers.spelling import canonical_latex, key
+from generalthinker.records import LETTERS
 
 _REFERENCE = re.compile(r"([A-Z])(?:\.|$)")
 _NAMED = r"(?:(?:the\s+)?(?:correct\s+|final\s+)?(?:option|choice|answer)\s*(?:is)?\s*:?\s*)?"
@@ -14,22 +15,27 @@ _LETTER_AND_TEXT = re.compile(
     rf"(?i:{_NAMED})(?:[(\[]\s*([A-Z])\s*[)\]]\s*(?:[.:]|[-—]\s)?|([A-Z])\s*[.:)]|([A-Z])\s+[-—]\s)\s*(\S.*)", re.DOTALL
 )
 _LETTER_THEN_TEXT = re.compile(rf"(?i:{_NAMED})([A-Z])(?:\s*\((.*)\)|[\s,]\s*(\S.*))", re.DOTALL)
-# after "C." these mean that something other than option C is being said
-_SAYS_MORE = re.compile(
+# If one of these follows "C.", the answer does not simply choose option C: "C. and D.", "C. is wrong".
+_SAYS_MORE_THAN_A_LETTER = re.compile(
     r"^(?:[,;/&?]|(?:and|or|nor|is|isn't)\b)|(?:[,;/&]|\b(?:and|or|not))\s*\(?[A-Z]\)?(?![\w'])|(?<!\w)\(?[A-Z][).:](?!\w)"
 )
 MAX_CHARACTERS = 5000
 
 
 def reference_letter(reference: str) -> str:
-    """Return the letter of a reference "C. text". Raises ValueError if none leads it."""
+    """Return the letter of a reference "C. text". Raises ValueError if the reference does not start with a letter."""
     if match := _REFERENCE.match(reference):
         return match[1]
     raise ValueError(f"multiple-choice reference {reference!r}: expected the form 'C. text'")
 
 
-def compare(content: str, reference: str, options: Sequence[str]) -> str:
-    """Return the reason for the verdict on a box's `content` against a reference "C. text" with these options."""
+def compare(content: str, reference: str, options: Sequence[str] | None) -> str:
+    """Return the reason for the verdict on a box's `content` against a reference "C. text" with these options.
+
+    Raises ValueError if the options are missing or the reference does not have this form.
+    """
+    if options is None:
+        raise ValueError(f"multiple-choice reference {reference!r}: its options are needed")
     right = _index(reference_letter(reference))
     chosen, reason = _chosen(unwrap(tidy(content)), options)
     if not chosen:
@@ -38,9 +44,10 @@ def compare(content: str, reference: str, options: Sequence[str]) -> str:
 
 
 def _chosen(given: str, options: Sequence[str]) -> tuple[set[int], str]:
-    """Return the options that `given` chooses (several only where their texts are the same), and by what.
+    """Return the options that `given` chooses (several only if their texts are equal), and the reason if it is correct.
 
-    A bare capital is the letter even where it is also an option's text; everything else is an option's text first.
+    A single capital is read as a letter even if it is also an option's text. Any other answer is first compared with
+    the options' texts.
     """
     spelled = [unwrap(tidy(option)) for option in options]
     places = range(len(options))
@@ -62,11 +69,11 @@ def _chosen(given: str, options: Sequence[str]) -> tuple[set[int], str]:
 
 
 def _with_text(given: str, keys: list[str]) -> int | None:
-    """Return the option that "C. text" names; None if its text is another option's, or it is no such form at all."""
+    """Return the option that "C. text" names; None if the text is another option's or the answer has another form."""
     if match := _LETTER_AND_TEXT.fullmatch(given):
         letter, rest, delimited = match[1] or match[2] or match[3], match[4], True
     elif match := _LETTER_THEN_TEXT.fullmatch(given):
-        # "A cat" is prose unless option A says "cat"
+        # "A cat" names option A only if that option's text is "cat".
         letter, rest, delimited = match[1], match[2] or match[3], False
     else:
         return None
@@ -76,16 +83,17 @@ def _with_text(given: str, keys: list[str]) -> int | None:
     named = {place for place, text in enumerate(keys) if text == _loose(rest)}
     if index in named:
         return index
-    # "C. B", "C. text of option D" and "C. and D." choose nothing
-    return (
-        index if delimited and not named and not _NAMED_LETTER.fullmatch(rest) and not _SAYS_MORE.search(rest) else None
-    )
+    # "C. B", "C. text of option D" and "C. and D." choose no option.
+    if not delimited or named or _NAMED_LETTER.fullmatch(rest) or _SAYS_MORE_THAN_A_LETTER.search(rest):
+        return None
+    return index
 
 
 def _loose(text: str) -> str:
-    """Return what an option's text must share with an answer: no layout, no case, no spaces, no thousands commas."""
-    return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", key(normalise(text))).casefold()
+    """Return a text without layout, letter case, spaces and thousands commas, to compare an option with an answer."""
+    return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", key(canonical_latex(text))).casefold()
 
 
 def _index(letter: str) -> int:
-    return ord(letter.upper()) - ord("A")
+    """Return the index of the option that `letter` names (0 is "A"), or -1 if it is not a letter from A to Z."""
+    return LETTERS.find(letter.upper())

@@ -1,4 +1,4 @@
-"""The parts of an answer: several values, or the entries of a tuple, interval or vector."""
+"""Splitting an answer into its parts: several values, or the entries of a tuple, interval or vector."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![A-Za-z])\s?")
 
 
 def split_values(text: str) -> list[str] | None:
-    r"""Return the values of "1, 2 and 3", `\{1, 2\}`, `2 \pm \sqrt{3}` or `(0,1) \cup (2,3)`; None for a single one."""
+    r"""Return the values of "1, 2 and 3", `\{1, 2\}`, `2 \pm \sqrt{3}` or `(0,1) \cup (2,3)`; None if it is no list."""
     inner = _enclosed(text, "{", "}") if text.startswith("{") else _enclosed(text, r"\{", r"\}")
     values = [value for part in _split(text if inner is None else inner) for value in _signs(part)]
     values = [value for value in values if value]
@@ -41,7 +41,10 @@ def brackets(text: str) -> tuple[str, list[str]] | None:
 
 
 def _tokens(text: str) -> Iterator[tuple[str, int, int]]:
-    """Yield token, position and depth: 0 outside all brackets, counted before an opening and after a closing one."""
+    """Yield each token with its position and its depth, the number of brackets open around it.
+
+    A bracket itself has the depth of the text outside it.
+    """
     depth = 0
     for match in _TOKEN.finditer(text):
         token = match[0]
@@ -53,7 +56,7 @@ def _tokens(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _enclosed(text: str, opening: str, closing: str) -> str | None:
-    """Return what stands between one pair of brackets around the whole text, which may be of two kinds: (3, 4]."""
+    """Return the text inside the brackets around the whole text, or None; the pair may be of two kinds: (3, 4]."""
     text = text.strip()
     if not (text.startswith(opening) and text.endswith(closing)):
         return None
@@ -65,7 +68,7 @@ def _enclosed(text: str, opening: str, closing: str) -> str | None:
 
 
 def _split(text: str) -> list[str]:
-    """Return the parts of `text` between the separators that stand outside all brackets."""
+    """Return the parts of `text` between the separators that are outside all brackets."""
     parts, start = [], 0
     for token, position, depth in _tokens(text):
         if depth == 0 and token in _SEPARATORS:
@@ -76,7 +79,7 @@ def _split(text: str) -> list[str]:
 
 
 def _signs(text: str) -> list[str]:
-    r"""Return both values of an expression with `\pm`."""
+    r"""Return both values of an expression with `\pm` or `\mp`, and any other expression alone."""
     if not _PLUS_MINUS.search(text):
         return [text]
     upper = {"pm": "+", "mp": "-"}

@@ -1,17 +1,17 @@
-"""Why a response was judged as it was: the closed set that `Grade.reason` comes from."""
+"""The complete list of reasons for a verdict: every `Grade.reason` is one of these."""
 
 REASONS: dict[str, str] = {
     "equal_text": "correct: the same text after normalisation",
     "equal_value": "correct: the same value, set, tuple or expression",
-    "letter": "correct: the right option's letter",
-    "option_text": "correct: the right option's whole text",
-    "different": "wrong: another answer",
-    "not_an_option": "wrong: the box of a multiple-choice answer holds neither a letter nor an option's whole text",
-    "no_box": r"wrong: no \boxed{…} in the response",
-    "unbalanced_box": r"wrong: the last \boxed{ never closes",
-    "empty_box": "wrong: nothing in the last box",
-    "truncated": "wrong: the token limit ended the response",
-    "too_long": "wrong: not the reference's text, and too long to be compared as mathematics",
-    "timeout": "wrong: the comparison did not end in time and was killed",
+    "letter": "correct: the letter of the right option",
+    "option_text": "correct: the whole text of the right option",
+    "different": "wrong: the answer differs from the reference",
+    "not_an_option": "wrong: the last box contains neither the letter nor the whole text of an option",
+    "no_box": r"wrong: the response has no \boxed{…}",
+    "unbalanced_box": r"wrong: the last \boxed{ is not closed",
+    "empty_box": "wrong: the last box is empty",
+    "truncated": "wrong: the response was cut off by the token limit",
+    "too_long": "wrong: the text differs from the reference and is too long to be compared as mathematics",
+    "timeout": "wrong: the comparison exceeded the time limit and was stopped",
     "grader_error": "wrong: the comparison failed with an error or a crash",
 }

@@ -1,4 +1,4 @@
-r"""One spelling for what is written in several ways, `\dfrac12` and `\frac{1}{2}`, before anything is compared."""
+r"""Equivalent LaTeX is rewritten in one canonical form before answers are compared: `\dfrac12` is `\frac{1}{2}`."""
 
 import re
 from functools import lru_cache
@@ -9,7 +9,7 @@ NAME = r"\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?"
 NAMES = rf"(?:{NAME}|\(\s*{NAME}(?:\s*,\s*{NAME})*\s*\))"
 
 _DOLLARS = re.compile(r"\s*(-?)\s*(?:\\text\{)?\\\$\s*(-?\d[\d,]*(?:\.\d+)?)\.?\}?\s*")
-# What may stand around an answer: a label, a contest's letter, x ∈ [0, 1], {x | x > 0}
+# Text around an answer that does not change it: a label, the letter of an option, x ∈ [0, 1], {x | x > 0}.
 _FRAMES = [
     (re.compile(pattern, re.DOTALL), inner)
     for pattern, inner in (
@@ -20,7 +20,7 @@ _FRAMES = [
         (r"\A(?:\\text\{\s*)?(?:all real numbers|\\mathbb\s*\{?R\}?)\s*\}?\Z", r"(-\\infty,\\infty)"),
     )
 ]
-# In the order in which they apply.
+# The substitutions are applied in this order, and later ones rely on earlier ones.
 _SPELLINGS = [
     (re.compile(pattern, re.DOTALL), spelling)
     for pattern, spelling in (
@@ -39,7 +39,7 @@ _SPELLINGS = [
         (r"_\s*\{\s*\\text\s*\{(\w+)\}\s*\}", r"_{\1}"),
         (r"([_^])\s*\{\s*(\w|\\circ)\s*\}", r"\1\2"),
         (r"\((\d+)\)_", r"\1_"),
-        # a derivative is one symbol; as a fraction its d would be a factor
+        # a derivative becomes one symbol, because math-verify would read its d as a factor of the fraction
         (r"\\frac\s*\{(d(?:\^\d)?)\s*([^{}d]*)\}\s*\{(d[^{}]*)\}", lambda match: _symbol("".join(match.groups()))),
         # matrices
         (r"\\\\\s*\[\w+\]", r"\\\\"),
@@ -56,8 +56,8 @@ _SPELLINGS = [
 
 
 @lru_cache(maxsize=10_000)
-def normalise(text: str) -> str:
-    r"""Return an answer in one spelling: layout gone, `\dfrac12` as `\frac{1}{2}`, `x_{1}` as `x_1`; units stay."""
+def canonical_latex(text: str) -> str:
+    r"""Return an answer in canonical LaTeX, no layout: `\dfrac12` is `\frac{1}{2}`, `x_{1}` is `x_1`. Units stay."""
     if dollars := _DOLLARS.fullmatch(text):
         text = f"{dollars[1]}{dollars[2]} dollars"
     text = tidy(text.replace("~", " "))
@@ -67,14 +67,14 @@ def normalise(text: str) -> str:
 
 
 def unframed(text: str) -> str:
-    r"""Return a normalised answer without what may stand around it: `x \in [0, 1]` is `[0, 1]`."""
+    r"""Return an answer in canonical LaTeX without the text around it: `x \in [0, 1]` is `[0, 1]`."""
     for pattern, inner in _FRAMES:
         text = pattern.sub(inner, text)
     return text
 
 
 def key(text: str) -> str:
-    """Return what must agree for two answers to be the same text; spaces stay only where they part two numbers."""
+    """Return the key that two answers share if their texts are equal; only spaces between two numbers are kept."""
     text = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", unwrap(text))
     return re.sub(r"([_^])\{(-?\w+)\}(?!\d)", r"\1\2", text)
 

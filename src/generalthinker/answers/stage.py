@@ -1,6 +1,7 @@
 """Grading a whole file of responses, without a GPU.
 
-The threads share this process; what can take long or crash, math-verify, runs in a process per thread (verifier.py).
+The responses are graded in threads. math-verify, which can take long or crash, runs in one process per thread (see
+verifier.py).
 """
 
 import logging
@@ -25,19 +26,21 @@ COLUMNS = ["benchmark", "id", "correct", "extracted", "reason", "truncated", "to
 PACKAGES = ("math-verify", "latex2sympy2-extended", "sympy")
 SHOWN_IDS = 5
 
-Row = dict[str, Any]
+# The columns of a question that a verdict depends on: id, answer, answer_type and options.
+QuestionRow = dict[str, Any]
 
 
 class GradingError(StageError, ValueError):
-    """Responses and questions do not belong together; the message says which, where, and how to mend it."""
+    """Responses and questions do not belong together; the message says which, where, and what to do."""
 
 
 def grade_file(generations: Path, questions: list[Path], out: Path, workers: int) -> None:
     """Write one verdict per response in `generations` to `out`, in the same order.
 
-    `questions` are the benchmarks' question files, `workers` the number of comparisons at a time. A response that the
-    token limit ended is wrong; a comparison that hangs or crashes is wrong with that reason. Raises GradingError if a
-    response has no question, a question no response (the benchmark's `limit` aside), or a response comes twice.
+    `questions` are the benchmarks' question files, and `workers` is the number of responses graded at the same time. A
+    response that was cut off by the token limit is wrong; so is one whose comparison hangs or crashes. Raises
+    GradingError if a response has no question, if a question within the benchmark's `limit` has no response, or if a
+    question has two responses.
     """
     responses, metadata = read_parquet(generations)
     known = _questions(questions)
@@ -59,31 +62,33 @@ def grade_file(generations: Path, questions: list[Path], out: Path, workers: int
     logger.info("%s: %d responses, %d correct", out, len(frame), frame["correct"].sum())
 
 
-def _verdict(job: tuple[Row, Row]) -> Grade:
-    row, question = job
-    if row["truncated"]:
+def _verdict(job: tuple[dict[str, Any], QuestionRow]) -> Grade:
+    response, question = job
+    if response["truncated"]:
         return Grade(False, None, "truncated")
-    options = question["options"]
     try:
-        return grade(row["response"], question["answer"], question["answer_type"], _listed(options))
+        return grade(response["response"], question["answer"], question["answer_type"], _listed(question["options"]))
     except Exception:
-        # one odd answer must not cost the file: it is wrong, and the log says why
-        logger.exception("%s %s: the grader failed", row["benchmark"], row["id"])
+        # One response must not stop the grading of the whole file: it is wrong, and the log has the error.
+        logger.exception("%s %s: grading failed with an error", response["benchmark"], response["id"])
         return Grade(False, None, "grader_error")
 
 
 def _listed(options: Any) -> list[str] | None:
+    """Return a Parquet cell as a list; a missing value is None or NaN, which have no length."""
     return list(options) if hasattr(options, "__len__") else None
 
 
-def _questions(paths: list[Path]) -> dict[str, dict[str, Row]]:
-    """Return benchmark → id → question, ids in the file's order."""
-    known: dict[str, dict[str, Row]] = {}
+def _questions(paths: list[Path]) -> dict[str, dict[str, QuestionRow]]:
+    """Return benchmark → id → question; the ids have the file's order."""
+    known: dict[str, dict[str, QuestionRow]] = {}
     for path in paths:
         frame, metadata = read_parquet(path)
         if "benchmark" not in metadata:
-            raise GradingError(f"{path}: does not say which benchmark it is; build it again (generalthinker benchmark)")
-        rows: list[Row] = [
+            raise GradingError(
+                f"{path}: its metadata does not say which benchmark it is; build it again (generalthinker benchmark)"
+            )
+        rows: list[QuestionRow] = [
             {"id": id, "answer": answer, "answer_type": answer_type, "options": options}
             for id, answer, answer_type, options in frame[["id", "answer", "answer_type", "options"]].itertuples(
                 index=False, name=None
@@ -94,14 +99,15 @@ def _questions(paths: list[Path]) -> dict[str, dict[str, Row]]:
 
 
 def _check_ids(
-    responses: pd.DataFrame, known: dict[str, dict[str, Row]], generations: Path, metadata: dict[str, Any]
+    responses: pd.DataFrame, known: dict[str, dict[str, QuestionRow]], generations: Path, metadata: dict[str, Any]
 ) -> None:
+    """Raise GradingError unless every response has a question and every question within its limit has one response."""
     limits = metadata.get("settings", {}).get("benchmarks", {})
     answered: dict[str, list[str]] = {name: [] for name in known}
     for benchmark, group in responses.groupby("benchmark", sort=False):
         if benchmark not in known:
             raise GradingError(
-                f"{generations}: responses to {benchmark!r}, but the question files are of {list(known)}; "
+                f"{generations}: has responses to {benchmark!r}, but the given question files belong to {list(known)}; "
                 "give that benchmark's question file too"
             )
         answered[str(benchmark)] = group["id"].tolist()
@@ -111,18 +117,16 @@ def _check_ids(
         for what, wrong in (
             ("responses without a question", _sample(i for i in ids if i not in known[benchmark])),
             ("questions without a response", _sample(i for i in expected if i not in times)),
-            (
-                "questions with two responses",
-                _sample(i for i, count in times.items() if count > 1),
-            ),
+            ("questions with two responses", _sample(i for i, count in times.items() if count > 1)),
         ):
             if wrong:
                 raise GradingError(
-                    f"{generations}: {benchmark}: {what}: {wrong}. The responses belong to other questions than these, "
-                    f"or are incomplete: delete {generations} and generate it again"
+                    f"{generations}: {benchmark}: {what}: {wrong}. The responses belong to other questions or are "
+                    f"incomplete: delete {generations} and generate it again"
                 )
 
 
 def _sample(ids: Iterable[str]) -> str:
-    found = sorted(ids)
-    return ", ".join(found[:SHOWN_IDS]) + (f" and {len(found) - SHOWN_IDS} more" if len(found) > SHOWN_IDS else "")
+    ordered = sorted(ids)
+    more = len(ordered) - SHOWN_IDS
+    return ", ".join(ordered[:SHOWN_IDS]) + (f" and {more} more" if more > 0 else "")

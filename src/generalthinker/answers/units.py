@@ -1,4 +1,4 @@
-"""Units behind a value: taken off before values are compared, unless two answers name different ones."""
+"""Units after a value: they are removed before values are compared, and two different known units make a conflict."""
 
 import re
 
@@ -54,7 +54,7 @@ _TEXT_OPENING = re.compile(r"\\[a-z]+\s*\{")
 
 
 def split_unit(text: str) -> tuple[str, str | None]:
-    r"""Return a tidy answer without its trailing unit, and the unit (None without one, "?" if it is not a known one).
+    r"""Return a tidy answer without its trailing unit, and its unit (None without a unit, "?" for an unknown one).
 
     >>> split_unit(r"864 \mbox{ inches}^2"), split_unit("5 apples"), split_unit("5x")
     (('864', 'inch^2'), ('5', '?'), ('5x', None))
@@ -70,7 +70,7 @@ def split_unit(text: str) -> tuple[str, str | None]:
 
 
 def conflict(one: str | None, other: str | None) -> bool:
-    """Return whether two units are both known and not the same."""
+    """Return whether two units are both known and different."""
     return one is not None and other is not None and "?" not in (one, other) and one != other
 
 
@@ -79,7 +79,7 @@ def _is_unit(text: str, *, spaced: bool) -> bool:
     if not words or _NOT_UNITS.intersection(words):
         return False
     if all(word in _CANONICAL or word in _POWERS or word == "per" for word in words):
-        # "3m" and "5s" may be products; two letters and more are not
+        # "3m" and "5s" may be products; a unit of two or more letters is not read as one.
         return spaced or len(words[0]) > 1
     return spaced and all(len(word) >= 3 or word in ("per", "of", "in") for word in words)
 

@@ -1,7 +1,7 @@
-"""math-verify with a time limit that always holds: it runs in a process of its own, which is killed when late.
+"""math-verify in a process of its own, which is killed if a comparison takes longer than the time limit.
 
-math-verify's own limit needs signals (main thread only) and cannot stop a long computation inside one C call. A
-process can be killed from any thread, and dies with its parent because its input ends.
+math-verify's own time limit uses signals: it works only in the main thread and cannot stop a long computation inside
+one C call. A process can be killed from any thread. It ends with its parent, because its input is then closed.
 """
 
 import atexit
@@ -23,20 +23,20 @@ START_LIMIT = 120.0
 
 
 class ComparisonTimeoutError(Exception):
-    """The comparison was killed."""
+    """The comparison exceeded the time limit."""
 
 
 class ComparisonFailedError(Exception):
-    """The comparison raised an error, or its process died."""
+    """The comparison raised an error, or its process ended."""
 
 
 class _Worker:
-    """One process, started again after it had to be killed; used by one thread at a time."""
+    """One process that compares expressions; only one thread uses it at a time."""
 
     def __init__(self) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(WORKER)],  # -P: this folder's math.py is not Python's
+            [sys.executable, str(WORKER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -62,7 +62,7 @@ class _Worker:
             raise ComparisonTimeoutError from None
         if not line:
             self.kill()
-            raise ComparisonFailedError("the comparing process ended")
+            raise ComparisonFailedError("the process that compares the expressions ended")
         return json.loads(line)
 
     def equal(self, reference: str, given: str, limit: float) -> bool:
@@ -88,14 +88,14 @@ class _Worker:
 
 
 class _Pool:
-    """Idle workers of this process; each thread that compares borrows one, so there are as many as threads at once."""
+    """The idle workers; a thread takes one for a comparison, so there are at most as many workers as threads."""
 
     def __init__(self) -> None:
         self._owner = os.getpid()
         self._idle: list[_Worker] = []
 
     def equal(self, reference: str, given: str, limit: float) -> bool:
-        if self._owner != os.getpid():  # after a fork the workers belong to the parent
+        if self._owner != os.getpid():  # after a fork, the workers belong to the parent process
             self._owner, self._idle = os.getpid(), []
         try:
             worker = self._idle.pop()
@@ -114,12 +114,17 @@ class _Pool:
 
 _pool = _Pool()
 _answer = threading.local()
-atexit.register(_pool.close)
+
+
+@atexit.register
+def close() -> None:
+    """End the idle processes; the next comparison starts a new one."""
+    _pool.close()
 
 
 @contextmanager
 def one_limit() -> Iterator[None]:
-    """Let all comparisons of one answer, which this thread makes inside the block, share one time limit."""
+    """Give all comparisons that this thread makes inside the block one common time limit: those of one answer."""
     _answer.deadline = time.monotonic() + TIME_LIMIT
     try:
         yield
@@ -129,9 +134,9 @@ def one_limit() -> Iterator[None]:
 
 @lru_cache(maxsize=50_000)
 def equal(reference: str, given: str) -> bool:
-    """Return math-verify's verdict on two LaTeX expressions, from any thread, within TIME_LIMIT seconds.
+    """Return math-verify's verdict on two LaTeX expressions within TIME_LIMIT seconds; any thread may call it.
 
-    Raises ComparisonTimeoutError (the process is killed) or ComparisonFailedError.
+    Raises ComparisonTimeoutError if the limit is exceeded, and ComparisonFailedError after an error or a crash.
     """
     limit = getattr(_answer, "deadline", time.monotonic() + TIME_LIMIT) - time.monotonic()
     if limit <= 0:

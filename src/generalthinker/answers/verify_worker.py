@@ -1,4 +1,7 @@
-"""The process in which math-verify runs: one pair per line in, one verdict per line out (see verifier.py)."""
+"""The process in which math-verify runs: it reads one pair per line and writes one verdict per line (see verifier.py).
+
+Python starts this file as a script and searches its folder first: no file here may be named like a standard module.
+"""
 
 import json
 import os
@@ -10,12 +13,12 @@ TOLERANCE = 1e-6
 
 
 def equal(reference: str, given: str) -> bool:
-    """Return whether math-verify finds the two LaTeX expressions equal; its own (signal-based) time limit is off."""
+    """Return whether math-verify finds the two LaTeX expressions equal; its own time limit is turned off."""
     from latex2sympy2_extended import NormalizationConfig
     from math_verify import LatexExtractionConfig, parse, verify
     from sympy import Expr
 
-    # units.py has taken the unit off; asked to do it again, math-verify drops the last letter of c/2 written as (1/2)c
+    # units.py has removed the unit. If math-verify removed units too, it would drop the c of (1/2)c.
     plain = LatexExtractionConfig(normalization_config=NormalizationConfig(malformed_operators=True, nits=True))
     gold, target = (
         parse(f"${text}$", [plain], parsing_timeout=None, fallback_mode="no_fallback") for text in (reference, given)
@@ -24,7 +27,7 @@ def equal(reference: str, given: str) -> bool:
         return False
     one, other = gold[0], target[0]
     if isinstance(one, Expr) and isinstance(other, Expr) and one.is_number and other.is_number:
-        # math-verify looks at six decimals, in which 2^-40 and 2^-41 are both nothing
+        # math-verify compares six decimals, and would find 2^-40 and 2^-41 equal.
         difference = abs(one.evalf() - other.evalf())
         if difference.is_comparable and difference > TOLERANCE * abs(one.evalf()):
             return False
@@ -32,8 +35,8 @@ def equal(reference: str, given: str) -> bool:
 
 
 def main() -> None:
-    """Answer pairs until the input ends; the first line out says that everything is loaded."""
-    # A verdict is all that may reach the parent, whatever a library prints.
+    """Compare pairs until the input ends; the first line written says that everything is loaded."""
+    # The parent reads verdicts only, so that whatever a library prints goes to the standard error.
     verdicts = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with suppress(ImportError, ValueError, OSError):

@@ -178,6 +178,15 @@ class Method(Section):
         """The panels of the walkthrough, the token advantages last; none where there is no token-level credit."""
         return ()
 
+    @property
+    def further_settings(self) -> dict[str, Any]:
+        """The deciding settings that are neither knobs nor switches, the family's own before those it inherits."""
+        own = [*type(self).__annotations__]
+        names = [name for name in self.identity() if name in type(self).model_fields and name != "family"]
+        names.sort(key=lambda name: name not in own)
+        values = {name: getattr(self, name) for name in names if name not in self.knobs()}
+        return {name: value for name, value in values.items() if not isinstance(value, bool)}
+
     def identity(self) -> dict[str, Any]:
         """Return the settings that decide a run's result, with the version of the code."""
         return {**self.model_dump(), "version": self.VERSION}

@@ -27,12 +27,6 @@ from generalthinker.reporting.tables import Cell
 # Okabe and Ito's colours: people with colour blindness can distinguish them. Yellow is left out: its contrast is weak.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#4D4D4D")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
-METRIC_LABELS = {
-    "kl": ("KL divergence", "KL to the initial policy (nats/token)"),
-    "entropy": ("Entropy", "policy entropy (nats/token)"),
-    "reward": ("Reward", "mean reward"),
-    "completion_length": ("Response length", "completion length (tokens)"),
-}
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -144,14 +138,14 @@ def _dynamics(settings: Settings, spec: DynamicsFigure) -> Figure:
     histories = {label: _history(settings, settings.runs(choice)) for label, choice in spec.runs.items()}
     smoothed = False
     for axis, metric in zip(axes, spec.metrics, strict=True):
-        title, label = METRIC_LABELS[metric]
+        described = settings.metrics[metric]
         for index, (name, history) in enumerate(histories.items()):
             if metric not in history:
                 raise IncompleteResultsError(
                     f"training history of {name!r} has no column {metric!r}; found: {list(history.columns)}"
                 )
             smoothed |= _curve(axis, history[metric].dropna(), name, index)
-        axis.set(title=title, ylabel=label, xlabel="optimizer step")
+        axis.set(title=described.title, ylabel=described.label, xlabel="optimizer step")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         axis.margins(x=0.02)
     title = f"{spec.title}\n(faint: every step; strong: moving average)" if smoothed else spec.title

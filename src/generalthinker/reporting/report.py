@@ -22,7 +22,6 @@ from generalthinker.reporting.questions import describe_questions
 from generalthinker.reporting.rows import join_rows
 from generalthinker.reporting.statistics import percent
 from generalthinker.reporting.tables import rows
-from generalthinker.reporting.tables.averages import check_marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def _methods(settings: Settings) -> list[dict[str, Any]]:
         {
             "name": name,
             "reward": method.reward or "none (untrained)",
-            "parts": [heading for heading, on in check_marks(settings, name).items() if on],
+            "parts": [heading for heading, on in method.marks.items() if on],
         }
         for name, method in settings.methods.items()
     ]

@@ -7,41 +7,32 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from generalthinker.methods.method import Method, Quantity
 from generalthinker.reporting.figures import COLOURS, save, style
 
 SHOWN_TOKENS = 120
 UP, DOWN = COLOURS[0], COLOURS[3]
 
 
-def draw_walkthrough(table: Path, png: Path, pdf: Path, strength: float, clip_threshold: float | None) -> None:
+def draw_walkthrough(table: Path, png: Path, pdf: Path, method: Method) -> None:
     """Draw the table of `training.walkthrough`; of a longer response, only the last `SHOWN_TOKENS` tokens."""
-    quantities = {name: [""] for name in ("s", "m", "clipped", "w")}
-    frame = pd.read_csv(table, keep_default_na=False, na_values=quantities, dtype={"token": str, "answer": str})
+    texts = ("token", "question", "answer")
+    frame = pd.read_csv(table, keep_default_na=False, dtype=dict.fromkeys(texts, str))
+    numbers = [str(name) for name in frame if name not in (*texts, "in_prefix")]
+    frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")
     left_out = max(0, len(frame) - SHOWN_TOKENS)
     frame = frame.iloc[left_out:].reset_index(drop=True)
     with style():
-        panels = ["s", "m", *(["w"] if "w" in frame else []), "advantage"]
+        panels = method.quantities
         size = (max(7, 2.2 + 0.24 * len(frame)), 1.9 * len(panels))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(len(panels), 1, sharex=True)
-        labels = {
-            "s": "s (nats)\neq. 7",
-            "m": "m, m̄\neq. 8, 9, 11" if clip_threshold else "m\neq. 8, 9",
-            "w": "w\neq. 12, 13",
-            "advantage": "advantage\neq. 14" if "w" in frame else "advantage\neq. 10",
-        }
-        for axis, name in zip(axes, panels, strict=True):
-            _bars(axis, frame, name)
+        for axis, quantity in zip(axes, panels, strict=True):
+            _bars(axis, frame, quantity.column)
             axis.axvline(frame["in_prefix"].sum() - 0.5, color="#4D4D4D", linewidth=1, linestyle=":")
-            axis.set_ylabel(labels[name])
+            axis.set_ylabel(quantity.label)
             axis.grid(axis="x", visible=False)
-        if clip_threshold:
-            places = frame.index[frame["in_prefix"]]
-            axes[1].plot(places, frame["clipped"][places], "_", color="black", markersize=7, label="m̄")
-            axes[1].axhspan(
-                -clip_threshold, clip_threshold, color="#F2F2F2", zorder=0, label=f"±τ = {clip_threshold:g}"
-            )
-            axes[1].legend(loc="upper right", fontsize=8, ncols=2)
+            _overlay(axis, frame, quantity)
         whole = frame["response_advantage"].iloc[0]
         axes[-1].annotate(f"Â = {whole:.2f}", (len(frame) - 0.5, whole), ha="right", va="bottom", fontsize=8)
         axes[-1].set_xticks(frame.index, [_shown(token) for token in frame["token"]], rotation=90, family="monospace")
@@ -52,7 +43,7 @@ def draw_walkthrough(table: Path, png: Path, pdf: Path, strength: float, clip_th
         asked = f"{question} [{frame['answer'].iloc[0]}]".replace("$", r"\$")
         lines = [
             *textwrap.wrap(asked, int(9 * figure.get_figwidth())),
-            f"One response{more}; reasoning left of the dotted line, β = {strength:g}",
+            ", ".join([f"One response{more}; reasoning left of the dotted line", *_headed(method)]),
         ]
         figure.suptitle("\n".join(lines), fontsize=10)
         save(figure, png, pdf)
@@ -64,6 +55,23 @@ def _bars(axis: Axes, frame: pd.DataFrame, name: str) -> None:
     heights = frame[name].astype(float).fillna(base) - base
     axis.bar(frame.index, heights, bottom=base, color=[UP if height > 0 else DOWN for height in heights], width=0.8)
     axis.axhline(base, color="black", linewidth=0.8)
+
+
+def _overlay(axis: Axes, frame: pd.DataFrame, quantity: Quantity) -> None:
+    """Draw a second column as marks and a shaded band, with their legend, where the quantity asks for them."""
+    if quantity.overlay:
+        column, label = quantity.overlay
+        places = frame.index[frame["in_prefix"]]
+        axis.plot(places, frame[column][places], "_", color="black", markersize=7, label=label)
+    if quantity.band:
+        width, label = quantity.band
+        axis.axhspan(-width, width, color="#F2F2F2", zorder=0, label=label)
+    if quantity.overlay or quantity.band:
+        axis.legend(loc="upper right", fontsize=8, ncols=2)
+
+
+def _headed(method: Method) -> list[str]:
+    return [f"{method.knobs()[knob.field].symbol} = {knob.value}" for knob in method.knob_values]
 
 
 def _shown(token: str) -> str:

@@ -11,9 +11,8 @@ from generalthinker.reporting.tables import Cell, RowLines, TableRow
 
 CAPTION = (
     "Unweighted mean accuracy of a group's benchmarks in percent; "
-    f"AM, TC and DP mark the parts of the modulation that are on. {accuracies.CAPTION}"
+    f"check marks show which parts of its method a run has. {accuracies.CAPTION}"
 )
-PARTS = {"AM": "advantage_modulation", "TC": "token_clipping", "DP": "direction_preserving"}
 YES, NO = Entry("yes", "✓"), Entry("no", "")
 
 
@@ -34,11 +33,8 @@ def lines(settings: Settings, table: str, row: TableRow) -> list[dict[str, Any]]
 
 def display(settings: Settings, table: str, spec: AverageTable, contents: list[tuple[TableRow, RowLines]]) -> Display:
     """Return the table with the best run of every column marked."""
-    marks = {slug(label): check_marks(settings, choice.method) for label, choice in spec.choices.items()}
-    # A table in which no run's method has such a part has no columns for them.
+    marks = {slug(label): settings.methods[choice.method].marks for label, choice in spec.choices.items()}
     names = tuple(dict.fromkeys(name for of_run in marks.values() for name in of_run))
-    if not any(on for of_run in marks.values() for on in of_run.values()):
-        names = ()
     by_column = zip(*(accuracies.entries(row, row_lines) for row, row_lines in contents), strict=True)
     by_row = zip(*(accuracies.mark_best(entries) for entries in by_column), strict=True)
     shown = []
@@ -55,8 +51,3 @@ def display(settings: Settings, table: str, spec: AverageTable, contents: list[t
         rows=tuple(shown),
         notes=accuracies.notes([row_lines for _, row_lines in contents], best_of="column"),
     )
-
-
-def check_marks(settings: Settings, method: str) -> dict[str, bool]:
-    """Return heading → whether the method has this part of the modulation."""
-    return {heading: getattr(settings.methods[method], part) for heading, part in PARTS.items()}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from generalthinker.config.reporting import BenchmarkTable, Sweep
+from generalthinker.config.reporting import BenchmarkTable
 from generalthinker.config.settings import Settings
 from generalthinker.records import slug
 from generalthinker.reporting import accuracies
@@ -14,7 +14,6 @@ CAPTION = (
     f"*Average* is the unweighted mean of its group. {accuracies.CAPTION}"
 )
 AVERAGE = "Average"
-AXIS_SYMBOLS = {"modulation_strength": "β", "clip_threshold": "τ"}
 
 
 def rows(settings: Settings, spec: BenchmarkTable) -> list[TableRow]:
@@ -37,7 +36,7 @@ def lines(settings: Settings, table: str, row: TableRow) -> list[dict[str, Any]]
 def display(settings: Settings, table: str, spec: BenchmarkTable, contents: list[tuple[TableRow, RowLines]]) -> Display:
     """Return the table with the best run of every row marked."""
     columns = tuple(spec.choices)
-    headings = sweep_headings(spec.sweep) if spec.sweep is not None else {}
+    headings = spec.sweep.headings() if spec.sweep is not None else {}
     shown = tuple(
         DisplayedRow(row.group, row.label, accuracies.mark_best(accuracies.entries(row, row_lines)), row.average)
         for row, row_lines in contents
@@ -52,12 +51,6 @@ def display(settings: Settings, table: str, spec: BenchmarkTable, contents: list
         rows=shown,
         notes=accuracies.notes([row_lines for _, row_lines in contents], best_of="row"),
     )
-
-
-def sweep_headings(sweep: Sweep) -> dict[str, str]:
-    """Return value as text → heading, e.g. "0.1" → "β = 0.1"."""
-    symbol = next(symbol for name, symbol in AXIS_SYMBOLS.items() if getattr(sweep, name) is not None)
-    return {value: f"{symbol} = {value}" for value in sweep.choices()}
 
 
 def _cells(settings: Settings, spec: BenchmarkTable, benchmarks: tuple[str, ...]) -> tuple[Cell, ...]:

@@ -31,12 +31,13 @@ def display(
 
 
 def hyperparameters(settings: Settings, spec: HyperparameterTable) -> dict[str, str]:
-    """Return name → value of everything that decides the result of the table's run, seed and nested keys included."""
-    identity = settings.training_identity(settings.runs(spec.run)[0])
-    flat: dict[str, str] = {}
-    for section in (identity, identity["training"], identity["training"]["lora"]):
-        for key, value in section.items():
-            if not isinstance(value, dict):
-                name = f"lora_{key}" if section is identity["training"]["lora"] else key
-                flat[name] = ", ".join(value) if isinstance(value, list) else str(value)
-    return flat
+    """Return name → value of everything that decides the result of the table's run: knobs first, the adapter last.
+
+    A method's switches are left out: they are the check marks of other tables.
+    """
+    run = settings.runs(spec.run)[0]
+    training = settings.training_identity(run)["training"]
+    adapter = {f"lora_{name}": value for name, value in training.pop("lora").items()}
+    knobs = {knob.field: knob.value for knob in run.knobs}
+    values = knobs | {"seed": run.seed} | training | settings.method(run).further_settings | adapter
+    return {name: ", ".join(value) if isinstance(value, list) else str(value) for name, value in values.items()}

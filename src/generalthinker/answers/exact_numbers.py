@@ -1,11 +1,11 @@
-"""Answers that are one number: read exactly, so that no rounding decides."""
+"""Answers that are a single number: they are read as exact fractions, so that rounding cannot change a verdict."""
 
 import re
 from dataclasses import dataclass
 from fractions import Fraction
 
 MAX_DIGITS = 400
-# Of a decimal against a fraction that no decimal can be: 0.333333 is 1/3, 0.33 is not.
+# It applies only between a decimal and a fraction: 0.333333 equals 1/3, and 0.33 does not.
 RELATIVE_TOLERANCE = Fraction(1, 1_000_000)
 
 _DECIMAL = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
@@ -24,22 +24,23 @@ _PLAIN = re.compile(rf"[-+]?\s*(?:{_DECIMAL})")
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """An exact value; `decimal` where it was written with a decimal point, `percent` where a percent sign followed."""
+    """An exact value; `decimal` if it had a decimal point or a power of ten, `percent` if it had a percent sign."""
 
     value: Fraction
     decimal: bool
     percent: bool
 
     def equals(self, other: "Number") -> bool:
-        """Return whether both mean the same; "5%" means 5 as well as 0.05, unless the other is a percentage too."""
+        """Return whether the two are equal; "5%" equals both 5 and 0.05, but two percentages must be the same."""
         if self.percent == other.percent:
             return _close(self.value, other.value, self.decimal != other.decimal)
-        share, plain = (self, other) if self.percent else (other, self)
-        return any(_close(v, plain.value, share.decimal != plain.decimal) for v in (share.value, share.value / 100))
+        percentage, plain = (self, other) if self.percent else (other, self)
+        mixed = percentage.decimal != plain.decimal
+        return any(_close(value, plain.value, mixed) for value in (percentage.value, percentage.value / 100))
 
 
 def read_number(text: str) -> Number | None:
-    r"""Return the number that a tidy answer is, or None: 1,234.5; 3/4; 1\frac{4}{5}; 2\times10^{3}; 0.\overline{3}."""
+    r"""Read an answer such as 1,234.5, 3/4, 1\frac{4}{5}, 2\times10^{3} or 0.\overline{3}; None for anything else."""
     stripped = re.sub(r"\s*\\?%$", "", text).strip()
     percent = stripped != text.strip()
     if len(stripped) > MAX_DIGITS:
@@ -69,9 +70,10 @@ def _fraction(text: str) -> Fraction:
 
 
 def _close(one: Fraction, other: Fraction, mixed: bool) -> bool:
+    """Return whether two values are equal; `mixed` (a decimal and a fraction) allows the relative tolerance."""
     if one == other:
         return True
-    # a whole number is never "about" another one
+    # An integer is compared exactly: 2.9999999 is not 3.
     if not mixed or one.denominator == 1 or other.denominator == 1:
         return False
     return abs(one - other) <= RELATIVE_TOLERANCE * max(abs(one), abs(other))
