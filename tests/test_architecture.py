@@ -68,7 +68,9 @@ def test_answers_and_reporting_import_no_framework(part):
         assert not {name.split(".")[0] for name in imports(file)} & FRAMEWORKS, file
 
 
-@pytest.mark.parametrize("module", ["reporting.cells", "reporting.tables", "reporting.figures", "answers", "config"])
+@pytest.mark.parametrize(
+    "module", ["reporting.cells", "reporting.composition", "reporting.tables", "reporting.figures", "answers", "config"]
+)
 def test_light_modules_load_no_framework_indirectly(module):
     code = f"import sys, generalthinker.{module}; print(sorted({FRAMEWORKS!r} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

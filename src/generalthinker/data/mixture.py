@@ -60,9 +60,12 @@ def build_mixture(
     held_out = {identity(question) for path in benchmarks for question in read_questions(path)[0]}
     gated, unread = _gated(settings, [name for name, benchmark in settings.benchmarks.items() if benchmark.gated])
     held_out.update(*gated.values())
+    tokens: dict[str, int] = {}
     for pool in pools:
         pool.drop("in_benchmark", [key for key in pool.questions if key in held_out])
-        pool.drop("prompt_too_long", _too_long(pool, tokenizer, data.max_prompt_tokens))
+        lengths = prompt_lengths([question.question for question in pool.questions.values()], tokenizer, pool.name)
+        tokens.update(zip(pool.questions, lengths, strict=True))
+        pool.drop("prompt_too_long", [key for key in pool.questions if tokens[key] > data.max_prompt_tokens])
     drawn = draw(pools, data.train_rows + data.validation_rows, data.seed)
     ordered = sorted(drawn, key=lambda key: _rank(data.seed, "split", key))
     kept_out, kept_in = ordered[: data.validation_rows], ordered[data.validation_rows :]
@@ -78,7 +81,8 @@ def build_mixture(
         **{split: {"rows": len(rows), "sha256": digest(rows)} for split, rows in written.items()},
     }
     for path, split in ((train, "train"), (validation, "validation")):
-        write_questions(path, written[split], {"split": split, "seed": data.seed, **record[split]})
+        metadata = {"split": split, "seed": data.seed, **record[split]}
+        write_questions(path, written[split], metadata, [tokens[key] for key in chosen[split]])
     write_json(manifest, record)
 
 
@@ -168,11 +172,6 @@ def _drop_repeated(pools: list[Pool]) -> None:
     for pool in pools:
         pool.drop("duplicate", [key for key in pool.questions if key in seen])
         seen.update(pool.questions)
-
-
-def _too_long(pool: Pool, tokenizer: Path, limit: int) -> list[str]:
-    lengths = prompt_lengths([question.question for question in pool.questions.values()], tokenizer, pool.name)
-    return [key for key, tokens in zip(pool.questions, lengths, strict=True) if tokens > limit]
 
 
 def _rank(seed: int, purpose: str, key: str) -> bytes:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,18 @@ from generalthinker.records import Question
 COLUMNS = [field.name for field in fields(Question)]
 
 
-def write_questions(path: str | Path, questions: Iterable[Question], metadata: dict[str, Any]) -> None:
-    """Write `questions` to `path` as Parquet, by rename; `metadata` goes into the file."""
-    write_parquet(path, pd.DataFrame([asdict(question) for question in questions], columns=COLUMNS), metadata)
+def write_questions(
+    path: str | Path,
+    questions: Iterable[Question],
+    metadata: dict[str, Any],
+    prompt_tokens: Sequence[int] | None = None,
+) -> None:
+    """Write `questions` to `path` as Parquet, by rename; `metadata` goes into the file.
+
+    `prompt_tokens` are the lengths of the questions' prompts, in the same order; they become one more column.
+    """
+    frame = pd.DataFrame([asdict(question) for question in questions], columns=COLUMNS)
+    write_parquet(path, frame if prompt_tokens is None else frame.assign(prompt_tokens=prompt_tokens), metadata)
 
 
 def read_questions(path: str | Path) -> tuple[list[Question], dict[str, Any]]:
