@@ -95,7 +95,7 @@ def test_everything_is_downloaded_once_and_then_used_without_a_network(command, 
     sent = len(server.sent)
     again = command("download", HF_TOKEN=standin.TOKEN)
     assert (again.returncode, len(server.sent)) == (0, sent)
-    assert "here" in again.stdout
+    assert "in the cache" in again.stdout
     server.shutdown()
     for listing in (tmp_path / ".cache/huggingface/hub").glob("*/trees"):
         shutil.rmtree(listing)  # a cache that an older version of the library filled has none

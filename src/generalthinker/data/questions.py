@@ -1,4 +1,4 @@
-"""Question files: the Parquet files below `data/`, and a digest of their content that no machine changes."""
+"""Read and write question files (Parquet), and compute a digest of questions that is the same on every machine."""
 
 import hashlib
 import json
@@ -34,7 +34,10 @@ def read_questions(path: str | Path) -> tuple[list[Question], dict[str, Any]]:
     """Return the questions and the metadata in `path`. Raises DataError if it is not a question file."""
     frame, metadata = read_parquet(path)
     if missing := [column for column in COLUMNS if column not in frame]:
-        raise DataError(f"{path}: not a question file: columns {missing} are missing, found {list(frame)}; rebuild it")
+        raise DataError(
+            f"{path}: it is not a question file: the columns {missing} are missing, found {list(frame)}; delete it and "
+            "build it again with `generalthinker benchmark` or `generalthinker mixture`"
+        )
     rows = frame[COLUMNS].itertuples(index=False, name=None)
     return [Question(*map(_plain, row)) for row in rows], metadata
 
