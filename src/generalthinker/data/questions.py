@@ -52,7 +52,7 @@ def digest(questions: Iterable[Question]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    # pandas reads a missing text as NaN and a list as an array
+    # Pandas reads a missing text as NaN and a list as an array
     if isinstance(value, str):
         return value
     return [str(item) for item in value] if hasattr(value, "__len__") else None

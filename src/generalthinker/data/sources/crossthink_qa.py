@@ -72,7 +72,7 @@ def _listed(value: Any) -> list[str]:
 
 
 def _inline(text: str) -> tuple[str, list[str]]:
-    """Split a text into question and options "A. …", "B. …", one per line; without an option A there are no options."""
+    """Split a text into question and options "A. …", "B. …", one per line; options must be A, B, C … without a gap."""
     marks = list(_OPTION.finditer(text))
     starts = [k for k, mark in enumerate(marks) if mark[1] == "A"]
     for start in reversed(starts):
