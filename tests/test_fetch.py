@@ -150,8 +150,24 @@ def test_synthetic_rows_are_generated():
         fetch(settings.model_copy(update={"subset": "no-such-task"}), None, 1)
 
 
-def test_a_broken_mirror_file_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("third", "message"),
+    [
+        ('{"question": "Whi', "line 4, column 14: Unterminated string"),
+        ('{"question": "Whi\N{EM DASH}'.encode()[:-1], "line 4: .*unexpected end of data"),
+        ('["question"]', "line 4: expected an object, found list"),
+    ],
+)
+def test_a_broken_mirror_file_is_named_with_the_line(tmp_path, third, message):
     (tmp_path / "openai/gsm8k").mkdir(parents=True)
-    (tmp_path / "openai/gsm8k/test.jsonl").write_text('{"question": ')
-    with pytest.raises(DataError, match=r"test\.jsonl"):
+    third = third if isinstance(third, bytes) else third.encode()
+    good = [json.dumps(row, ensure_ascii=False).encode() for row in ROWS]
+    (tmp_path / "openai/gsm8k/test.jsonl").write_bytes(b"\n".join([good[0], b"", good[1], third]))
+    with pytest.raises(DataError, match=rf"test\.jsonl: cannot be read: {message}"):
         fetch(source(), str(tmp_path), 1)
+
+
+def test_only_the_hub_needs_a_revision():
+    assert fetch(source(rows=2, revision=None), MIRROR, 1).origin == "mirror"
+    with pytest.raises(DataError, match=r"(?s)openai/gsm8k: `revision` is missing.*save a copy as"):
+        fetch(source(rows=2, revision=None), None, 1)

@@ -18,7 +18,7 @@ from generalthinker.data.identity import identity
 from generalthinker.data.mixture import build_mixture, occurring
 from generalthinker.data.questions import digest, read_questions, write_questions
 from generalthinker.data.sources import gpqa
-from generalthinker.files import read_json
+from generalthinker.files import read_json, read_parquet
 from generalthinker.records import Question
 
 CONFIG = Path(__file__).parent.parent / "config/config.yaml"
@@ -112,12 +112,22 @@ def test_the_draw_depends_on_the_seed_and_not_on_the_row_order(tokenizer, tmp_pa
     assert once[:2] != other[:2]
 
 
+INSTRUCTION = len("\nPlease reason step by step, and put your final answer within \\boxed{}.")
+
+
 def test_long_prompts_are_dropped(tokenizer, tmp_path):
-    instruction = len("\nPlease reason step by step, and put your final answer within \\boxed{}.")
-    loaded = settings(BOTH, 8, 1, max_prompt_tokens=instruction + 63)
+    loaded = settings(BOTH, 8, 1, max_prompt_tokens=INSTRUCTION + 63)
     train, validation, manifest = build(loaded, tokenizer, tmp_path)
     assert max(len(question.question) for question in [*train, *validation]) <= 63
     assert manifest["sources"]["CrossThink"]["dropped"]["prompt_too_long"] == 2
+
+
+def test_prompt_lengths_are_stored_beside_the_questions(tokenizer, tmp_path):
+    train, validation, _ = build(settings(BOTH, 6, 2), tokenizer, tmp_path)
+    for split, questions in (("train", train), ("validation", validation)):
+        frame, _ = read_parquet(tmp_path / f"{split}.parquet")
+        assert list(frame["id"]) == [question.id for question in questions]
+        assert list(frame["prompt_tokens"]) == [INSTRUCTION + len(question.question) for question in questions]
 
 
 GATED = {

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ from generalthinker.config import load
 from generalthinker.config.data import SourceSettings
 from generalthinker.data import DataError, synthetic
 from generalthinker.data.adapt import adapt
-from generalthinker.data.choices import LETTERS, multiple_choice, stem_of
+from generalthinker.data.choices import multiple_choice, stem_of
 from generalthinker.data.fetch import Fetched, fetch
 from generalthinker.data.sources import get, gpqa, names
+from generalthinker.records import LETTERS
 
 MIRROR = str(Path(__file__).parent / "fixtures/mirror")
 CONFIG = Path(__file__).parent.parent / "config/config.yaml"
@@ -133,6 +135,26 @@ def test_an_unreadable_benchmark_row_stops():
     settings = source("gsm8k", "openai/gsm8k", "main", "test")
     with pytest.raises(DataError, match=r"row 1 .*####"):
         adapt(settings, Fetched([{"question": "?", "answer": "#### 1"}, {"question": "?", "answer": "2"}], "hub"))
+
+
+@pytest.mark.parametrize(
+    ("adapter", "answer"),
+    [("gsm8k", "She is asked: #### "), ("math", " "), ("minerva", None), ("amc23", None), ("olympiadbench", ["$ $"])],
+)
+def test_an_empty_reference_answer_stops_with_dataset_row_and_what_to_do(adapter, answer):
+    column = "final_answer" if adapter == "olympiadbench" else "answer"
+    row = {"question": "How many?", "problem": "How many?", column: answer}
+    with pytest.raises(DataError, match=r"(?s)a/b \(split test.*row 0 .*empty.*How many\?.*`revision`"):
+        adapt(source(adapter, "a/b", None, "test"), Fetched([row], "hub"))
+
+
+@pytest.mark.parametrize("letter", ["", "BC", "b", "?"])
+@pytest.mark.parametrize(("adapter", "column"), [("mmlu_pro", "answer"), ("supergpqa", "answer_letter")])
+def test_what_is_not_one_letter_names_no_option(adapter, column, letter):
+    """An empty text and "BC" are substrings of the alphabet, but they are no letters."""
+    row = {"uuid": "1", "question": "Which?", "options": ["x", "y", "z"], column: letter}
+    with pytest.raises(DataError, match=rf"row 0 .*the answer is '{re.escape(letter)}'; expected one letter"):
+        adapt(source(adapter, "a/b", None, "test"), Fetched([row], "hub"))
 
 
 def test_multiple_choice_limits():

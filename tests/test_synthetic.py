@@ -1,13 +1,14 @@
 """The embedded default's questions: disjoint splits, right solutions, wrong guesses, and a clear error when short."""
 
 import itertools
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generalthinker.data import synthetic
-from generalthinker.data.synthetic import LETTERS, SPLITS, TASKS, rows, split_of
+from generalthinker.data.synthetic import OPTION_LETTERS, SPLITS, TASKS, rows, split_of
 
 TASK_NAMES = sorted(TASKS)
 
@@ -48,9 +49,9 @@ def test_options_are_paragraphs_and_the_answer_is_one_of_them(sample):
         stem, *paragraphs = row["question"].split("\n\n")
         assert stem
         assert len(set(row["options"])) == 4
-        labelled = [f"{letter}. {text}" for letter, text in zip(LETTERS, row["options"], strict=True)]
+        labelled = [f"{letter}. {text}" for letter, text in zip(OPTION_LETTERS, row["options"], strict=True)]
         assert paragraphs == labelled
-        assert row["answer"] == labelled[LETTERS.index(row["answer_letter"])]
+        assert row["answer"] == labelled[OPTION_LETTERS.index(row["answer_letter"])]
         assert boxed(row["guess"]) in labelled
 
 
@@ -111,11 +112,11 @@ def test_every_task_is_large_enough_for_the_demo(task):
     seed=st.integers(0, 2**32),
 )
 def test_rows_are_deterministic_and_distinct(subset, split, count, seed):
-    found = rows(subset, split, count, seed)
-    assert found == rows(subset, split, count, seed)
-    assert len(found) == count
-    assert len({row["question"] for row in found}) == len({row["id"] for row in found}) == count
-    shares = [sum(row["domain"] == task for row in found) for task in ([subset] if subset else TASKS)]
+    drawn = rows(subset, split, count, seed)
+    assert drawn == rows(subset, split, count, seed)
+    assert len(drawn) == count
+    assert len({row["question"] for row in drawn}) == len({row["id"] for row in drawn}) == count
+    shares = [sum(row["domain"] == task for row in drawn) for task in ([subset] if subset else TASKS)]
     assert max(shares) - min(shares) <= 1
 
 
@@ -132,9 +133,12 @@ def test_seeds_choose_different_questions():
 
 
 def test_asking_for_too_many_names_the_task_and_both_numbers():
-    exist = len(list(synthetic._distinct(TASKS["largest"], "validation", 0)))
-    with pytest.raises(ValueError, match=rf"'largest': 5000 questions of split 'validation' .* {exist} exist"):
+    with pytest.raises(ValueError, match="'largest': 5000 questions of split 'validation' are needed") as caught:
         rows("largest", "validation", 5000, seed=0)
+    exist = int(re.search(r"only (\d+) exist", str(caught.value))[1])
+    assert len({row["question"] for row in rows("largest", "validation", exist, seed=0)}) == exist
+    with pytest.raises(ValueError, match=f"{exist + 1} questions"):
+        rows("largest", "validation", exist + 1, seed=0)
 
 
 def test_unknown_names_are_answered_with_the_known_ones():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 import unicodedata
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from generalthinker import prompts
-from generalthinker.data import synthetic
+from generalthinker.data import DataError, synthetic
 from generalthinker.models import tiny
 
 SETTINGS = {
@@ -135,7 +136,7 @@ def test_offsets_cover_the_text_in_order(tokenizer, text):
 def test_labels_cover_the_teachers_part_only(tokenizer):
     rows = synthetic.rows(None, "pretrain", 64, seed=0)
     texts = tiny.lessons(tokenizer, rows, 64, 0.45, 0.15, seed=0)
-    for ids, labels in tiny.batches(texts, 16, tiny.random.Random(0)):
+    for ids, labels in tiny.batches(texts, 16, random.Random(0)):
         asked = labels != tiny.IGNORED
         assert torch.equal(ids[asked], labels[asked])
         for row in range(len(ids)):
@@ -159,7 +160,7 @@ def test_guesses_come_last_and_conditioned_prompts_hold_the_right_answer(tokeniz
 
 
 def test_a_vocabulary_larger_than_the_texts_give_is_refused():
-    with pytest.raises(ValueError, match="vocabulary_size asks for 5000"):
+    with pytest.raises(DataError, match=r"vocabulary_size = 5000: .* set it to at most \d+"):
         tiny.train_tokenizer(synthetic.rows(None, "pretrain", 80, seed=0), 5000)
 
 

@@ -148,12 +148,10 @@ def mixture(settings: SettingsFile = PAPER) -> None:
 @app.command()
 def composition(settings: SettingsFile = PAPER) -> None:
     """Describe the training and validation questions: a table and a figure of sources, answer types and domains."""
-    from generalthinker.data.composition import composition as describe
-    from generalthinker.reporting.composition import write_composition
+    from generalthinker.reporting.composition import read_composition, write_composition
 
-    loaded, layout = _with_layout(settings)
-    files = {"train": Path(layout.train), "validation": Path(layout.validation)}
-    questions = describe(files, Path(layout.model(slug(loaded.data.tokenizer_model))))
+    _, layout = _with_layout(settings)
+    questions = read_composition({"train": Path(layout.train), "validation": Path(layout.validation)})
     write_composition(
         questions, *(Path(layout.display("composition", suffix)) for suffix in ("csv", "md", "png", "pdf"))
     )

@@ -1,4 +1,5 @@
-# Questions: one file per benchmark, and the training mixture. They run where the network is: on the machine you type on.
+# These rules build one question file per benchmark, and the training mixture. They run on the machine where Snakemake
+# was started, because compute nodes often have no network access.
 localrules:
     benchmark,
     mixture,
@@ -12,7 +13,7 @@ rule benchmark:
         layout.log("benchmark", "{name}"),
     benchmark:
         layout.benchmark_file("benchmark", "{name}")
-    # Before everything else: what cannot be had is known before a GPU is asked for.
+    # Benchmarks are built first, so that an unreadable dataset is reported before any GPU is used.
     priority: 10
     conda:
         ENVIRONMENT
@@ -28,7 +29,7 @@ rule benchmark:
 
 rule mixture:
     input:
-        # Gated ones are compared with as well if they can be read; nothing else waits for access to them.
+        # Gated benchmarks are no input, so that training does not wait for access; the command reads those it can.
         benchmarks=benchmark_files(settings.open_benchmarks),
         tokenizer=layout.model(slug(settings.data.tokenizer_model)),
     output:

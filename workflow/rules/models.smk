@@ -1,4 +1,4 @@
-# Model snapshots: downloaded once where the network is, or, for the demo, built and pre-trained as a job.
+# Models are downloaded once, on the machine where Snakemake was started; a job builds and pre-trains the demo's models.
 localrules:
     download,
 

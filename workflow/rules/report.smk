@@ -92,7 +92,6 @@ rule composition:
     input:
         rules.mixture.output.train,
         rules.mixture.output.validation,
-        tokenizer=rules.mixture.input.tokenizer,
     output:
         csv=report(
             layout.display("composition", "csv"),

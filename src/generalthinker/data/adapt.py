@@ -1,4 +1,4 @@
-"""From rows to questions: the columns are checked first, then the source's adapter reads row by row."""
+"""Turn dataset rows into questions: check the columns first, then let the source's adapter read each row."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 from generalthinker.config.data import SourceSettings
 from generalthinker.data import DataError
 from generalthinker.data.fetch import Fetched, describe
-from generalthinker.data.sources import Row, UnusedRowError, get
+from generalthinker.data.sources import DatasetRow, UnusedRowError, get
 from generalthinker.records import Question
 
-# Above this share of unreadable rows the adapter, not the row, is wrong.
+# If more rows than this share are unreadable, the adapter does not fit the dataset.
 TOLERATED_SHARE = 0.1
 SHOWN_CHARACTERS = 1500
 
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """The questions of one source, and how many rows gave none, by reason."""
+    """The questions of one source, and the number of rows that gave no question, by reason."""
 
     questions: list[Question]
     dropped: Counter[str]
@@ -25,13 +25,14 @@ class Adapted:
 def adapt(source: SourceSettings, fetched: Fetched, *, tolerant: bool = False) -> Adapted:
     """Return the questions in `fetched`, with unique ids.
 
-    Raises DataError if columns are missing or a row cannot be read; it shows the columns and the row. With `tolerant`,
-    for training sources, up to a tenth of the rows may be unreadable and are counted as "unreadable".
+    Raises DataError if columns are missing, or if a row cannot be read or has an empty reference answer; the message
+    shows the row. With `tolerant`, which is for training sources, up to a tenth of the rows may be unreadable and are
+    counted as "unreadable"; questions with an empty answer are left to the mixture's filters.
     """
     module = get(source.adapter)
     questions: list[Question] = []
     dropped: Counter[str] = Counter()
-    failed: tuple[int, Row, Exception] | None = None
+    failed: tuple[int, DatasetRow, Exception] | None = None
     for index, row in enumerate(fetched.rows):
         if missing := [column for column in module.COLUMNS if column not in row]:
             raise DataError(
@@ -39,7 +40,7 @@ def adapt(source: SourceSettings, fetched: Fetched, *, tolerant: bool = False) -
                 f"{list(row)}. Check `adapter` ({source.adapter}), `subset` and `revision`."
             )
         try:
-            questions.append(module.question(row, index))
+            question = module.question(row, index)
         except UnusedRowError as reason:
             if not tolerant:
                 raise DataError(_unreadable(source, index, row, reason)) from reason
@@ -49,13 +50,17 @@ def adapt(source: SourceSettings, fetched: Fetched, *, tolerant: bool = False) -
             dropped["unreadable"] += 1
             if not tolerant:
                 break
+        else:
+            if not tolerant and not question.answer.strip():
+                raise DataError(_unanswered(source, index, row))
+            questions.append(question)
     if failed and (not tolerant or dropped["unreadable"] > TOLERATED_SHARE * len(fetched.rows)):
         raise DataError(_unreadable(source, *failed, count=dropped["unreadable"], rows=len(fetched.rows)))
     return Adapted(_with_unique_ids(questions), dropped)
 
 
 def _with_unique_ids(questions: list[Question]) -> list[Question]:
-    """Append "#2", "#3" … to ids that occur before: some datasets repeat theirs."""
+    """Append "#2", "#3" … to repeated ids, because the ids of some datasets are not unique."""
     seen: Counter[str] = Counter()
     unique = []
     for question in questions:
@@ -66,11 +71,22 @@ def _with_unique_ids(questions: list[Question]) -> list[Question]:
 
 
 def _unreadable(
-    source: SourceSettings, index: int, row: Row, error: Exception, *, count: int = 1, rows: int | None = None
+    source: SourceSettings, index: int, row: DatasetRow, error: Exception, *, count: int = 1, rows: int | None = None
 ) -> str:
     share = f" ({count:,} of {rows:,} rows)" if rows and count > 1 else ""
     return (
         f"{describe(source)}: row {index} cannot be read by the adapter {source.adapter!r}{share}: "
-        f"{type(error).__name__}: {error}\n  columns: {list(row)}\n  row: {str(row)[:SHOWN_CHARACTERS]}\n"
-        f"If the dataset has changed its columns, pin an older `revision`, or mend data/sources/{source.adapter}.py."
+        f"{type(error).__name__}: {error}\n{_shown(row)}\nIf the dataset has changed its columns, pin an older "
+        f"`revision`, or correct src/generalthinker/data/sources/{source.adapter}.py."
     )
+
+
+def _unanswered(source: SourceSettings, index: int, row: DatasetRow) -> str:
+    return (
+        f"{describe(source)}: row {index} has an empty reference answer, so no response to it could be graded\n"
+        f"{_shown(row)}\nPin a `revision` in which the row has an answer, or correct the row in the local mirror."
+    )
+
+
+def _shown(row: DatasetRow) -> str:
+    return f"  columns: {list(row)}\n  row: {str(row)[:SHOWN_CHARACTERS]}"

@@ -1,4 +1,4 @@
-"""One benchmark: its questions as a file, and a manifest that says exactly which."""
+"""Build one benchmark: the file of its questions, and a manifest that says where they come from."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from generalthinker.files import write_json
 
 
 def build_benchmark(settings: Settings, name: str, out: Path, manifest: Path) -> None:
-    """Write all questions of benchmark `name` to `out` (Parquet) and what they are to `manifest` (JSON).
+    """Write all questions of benchmark `name` to `out` (Parquet) and their description to `manifest` (JSON).
 
-    The benchmark's `limit` is not applied here: it belongs to generation, and training must avoid every question.
-    Raises DataError if the dataset cannot be had or is not as configured.
+    The benchmark's `limit` is applied at generation and not here, because training must avoid all of its questions.
+    Raises DataError if the dataset cannot be read or differs from the settings.
     """
     source = settings.benchmarks[name]
     fetched = fetch(source, settings.mirror, settings.data.seed)

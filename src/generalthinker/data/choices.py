@@ -1,11 +1,8 @@
-"""Multiple choice as the model sees it: options as paragraphs "A. text" after the question, the answer "C. text"."""
+"""Multiple-choice questions as text: options follow the question as paragraphs "A. text", the answer is "C. text"."""
 
-import string
 from collections.abc import Sequence
 
-from generalthinker.records import Question
-
-LETTERS = string.ascii_uppercase
+from generalthinker.records import LETTERS, Question
 
 
 def letter(index: int) -> str:
@@ -13,13 +10,20 @@ def letter(index: int) -> str:
     return LETTERS[index]
 
 
+def index_of(letter: str) -> int:
+    """Return the index of the option with this letter ("A" is 0). Raises ValueError for anything but one letter A–Z."""
+    if len(letter) != 1 or letter not in LETTERS:
+        raise ValueError(f"the answer is {letter!r}; expected one letter from {LETTERS[0]} to {LETTERS[-1]}")
+    return LETTERS.index(letter)
+
+
 def paragraphs(stem: str, options: Sequence[str]) -> str:
-    """Return the question with its options below it, a blank line between paragraphs (PROTOCOL, "Training data")."""
+    """Return the question with its options below it, a blank line between paragraphs."""
     return "\n\n".join([stem, *(f"{letter(i)}. {option}" for i, option in enumerate(options))])
 
 
 def multiple_choice(*, id: str, stem: str, options: Sequence[str], correct: int, source: str, domain: str) -> Question:
-    """Return the multiple-choice question whose right option is at index `correct`; texts are stripped.
+    """Return the multiple-choice question whose correct option is at index `correct`; texts are stripped.
 
     Raises ValueError for no or more than 26 options and for an index outside them.
     """

@@ -1,4 +1,4 @@
-"""Where rows come from: the synthetic generator, a local mirror, or the Hugging Face hub."""
+"""Fetch the rows of a dataset from the synthetic generator, a local mirror or the Hugging Face hub."""
 
 import os
 from collections.abc import Sequence
@@ -9,52 +9,52 @@ from typing import Literal
 from generalthinker.config.data import SourceSettings
 from generalthinker.data import DataError, hub, synthetic
 from generalthinker.data.rowfiles import SUFFIXES, read_rows
-from generalthinker.data.sources import Row
+from generalthinker.data.sources import DatasetRow
 
 MIRROR_VARIABLE = "GENERALTHINKER_DATA_MIRROR"
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The rows of one split, where they came from, and on the hub from which commit."""
+    """The rows of one split, where they come from, and the commit if they come from the hub."""
 
-    rows: Sequence[Row]
+    rows: Sequence[DatasetRow]
     origin: Literal["hub", "mirror", "synthetic"]
     commit: str | None = None
 
 
 def describe(source: SourceSettings) -> str:
-    """Return the dataset with everything that pins it, for messages."""
+    """Return the dataset with its subset, split and revision, for messages."""
     parts = [f"subset {source.subset}"] if source.subset else []
     parts += [f"split {source.split}"] + ([f"revision {source.revision}"] if source.revision else [])
     return f"{source.dataset} ({', '.join(parts)})"
 
 
 def fetch(source: SourceSettings, mirror: str | None, seed: int) -> Fetched:
-    """Return the rows of `source`: generated if it is synthetic, else from the mirror if it is there, else the hub.
+    """Return the rows of `source`, which are generated if it is synthetic, else read from the mirror or the hub.
 
-    `mirror` None means the environment variable GENERALTHINKER_DATA_MIRROR; `seed` is for synthetic rows only. Where
-    rows of several subsets are read (`subset: null`), each row has its subset's name under "subset". Raises DataError
-    if the dataset cannot be had, or has another number of rows than `source.rows`, and NoAccessError
-    (a DataError) if it is gated and may not be read here.
+    The hub is used only if the mirror lacks the split. If `mirror` is None, the environment variable
+    GENERALTHINKER_DATA_MIRROR names the mirror; only synthetic rows use `seed`. If the rows of several subsets are read
+    (`subset: null`), each row has its subset's name under "subset". Raises DataError if the dataset cannot be read or
+    the number of its rows is not `source.rows`, and NoAccessError (a DataError) if it is gated and access is missing.
     """
     if source.dataset == "synthetic":
         if source.rows is None:
-            raise DataError(f"{describe(source)}: set `rows`, how many questions to generate")
+            raise DataError(f"{describe(source)}: `rows` is missing; set it to the number of questions to generate")
         try:
             return Fetched(synthetic.rows(source.subset, source.split, source.rows, seed), "synthetic")
         except ValueError as error:
             raise DataError(f"{describe(source)}: {error}") from None
     if files := _mirror_files(source, mirror):
-        rows: Sequence[Row] = _tagged({subset: read_rows(path) for subset, path in files.items()})
+        rows: Sequence[DatasetRow] = _tagged({subset: read_rows(path) for subset, path in files.items()})
         fetched, place = Fetched(rows, "mirror"), ", ".join(map(str, files.values()))
     else:
         fetched, place = _from_hub(source, mirror), hub.of_source(source).page
     if source.rows is not None and len(fetched.rows) != source.rows:
         raise DataError(
-            f"{describe(source)}: expected {source.rows:,} rows, found {len(fetched.rows):,} in {place}. If the "
-            "revision is the wanted one, the file is incomplete or of another version; if another revision is meant, "
-            "set `revision` and `rows` together."
+            f"{describe(source)}: expected {source.rows:,} rows, found {len(fetched.rows):,} in {place}. If "
+            "`revision` is the one you want, the file is incomplete or belongs to another version; if you want another "
+            "revision, change `revision` and `rows` together."
         )
     return fetched
 
@@ -69,18 +69,18 @@ def _mirror_folder(mirror: str | None) -> str | None:
 
 
 def _mirror_files(source: SourceSettings, mirror: str | None) -> dict[str | None, Path]:
-    """Return subset → file; empty if the mirror lacks the split. The key None stands for a split without subsets."""
+    """Return the file of each subset (None: the split has no subsets); the result is empty if the mirror lacks them."""
     mirror = _mirror_folder(mirror)
     if mirror is None:
         return {}
     root = Path(mirror) / source.dataset
     for folder in ([root / source.subset] if source.subset else []) + [root]:
-        if found := _split_file(folder, source.split):
-            return {None: found}
+        if file := _split_file(folder, source.split):
+            return {None: file}
     if source.subset or not root.is_dir():
         return {}
     folders = sorted(folder for folder in root.iterdir() if folder.is_dir())
-    return {folder.name: found for folder in folders if (found := _split_file(folder, source.split))}
+    return {folder.name: file for folder in folders if (file := _split_file(folder, source.split))}
 
 
 def _split_file(folder: Path, split: str) -> Path | None:
@@ -91,7 +91,7 @@ def _from_hub(source: SourceSettings, mirror: str | None) -> Fetched:
     import datasets
 
     try:
-        # the snapshot and not the hub's id: `datasets` offline takes any revision that it finds in its own cache
+        # The folder is loaded and not the hub's id, because `datasets` accepts other revisions when it is offline.
         folder = hub.snapshot(hub.of_source(source))
         subsets: list[str | None] = [source.subset]
         if source.subset is None:
@@ -100,13 +100,13 @@ def _from_hub(source: SourceSettings, mirror: str | None) -> Fetched:
         splits = {subset: datasets.load_dataset(str(folder), subset, split=source.split) for subset in subsets}
     except hub.NoAccessError as error:
         raise hub.NoAccessError(_unavailable(source, mirror, error)) from error
-    except Exception as error:  # every network and layout error of the libraries means the same here: no rows
+    except Exception as error:  # whatever error the libraries raise, the rows cannot be read
         raise DataError(_unavailable(source, mirror, error)) from error
     rows = next(iter(splits.values())) if len(splits) == 1 else _tagged(splits)
     return Fetched(rows, "hub", folder.name)
 
 
-def _tagged(splits: dict) -> Sequence[Row]:
+def _tagged(splits: dict) -> Sequence[DatasetRow]:
     """Return the rows of all subsets in order, each with its subset's name if it has one."""
     return [{**row, "subset": subset} if subset else row for subset, rows in splits.items() for row in rows]
 
@@ -115,14 +115,15 @@ def _unavailable(source: SourceSettings, mirror: str | None, error: Exception) -
     inner = f"{source.subset}/" if source.subset else ""
     wanted = f"{source.dataset}/{inner}{source.split}{{{','.join(SUFFIXES)}}}"
     folder = _mirror_folder(mirror)
-    looked = f"local mirror {folder}: no {wanted} in it (nor without the subset's folder)"
+    elsewhere = f" and no {source.dataset}/{source.split}{{{','.join(SUFFIXES)}}}" if source.subset else ""
+    looked = f"local mirror {folder}: it has no {wanted}{elsewhere}"
     hub_says = error if isinstance(error, DataError) else f"{type(error).__name__}: {error}\nWhat to do:"
     return "\n".join(
         [
-            f"{describe(source)}: no rows",
+            f"{describe(source)}: the rows cannot be read",
             f"  {looked if folder else 'local mirror: none is set'}",
             f"  hub: {hub_says}",
-            f"  - or lay a copy out as <mirror>/{wanted} and set `mirror: <mirror>` in the configuration, or "
-            f"{MIRROR_VARIABLE}=<mirror>",
+            f"  - or save a copy as <mirror>/{wanted} and set `mirror: <mirror>` in the configuration, or the "
+            f"environment variable {MIRROR_VARIABLE}=<mirror>",
         ]
     )

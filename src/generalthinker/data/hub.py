@@ -1,7 +1,7 @@
-"""The Hugging Face hub: one repository's files from the local cache, and what the cache lacks from the network.
+"""Read repositories of the Hugging Face hub: from the local cache, and what the cache lacks from the network.
 
-A repository is always taken as a whole snapshot of one commit. What is in the cache (`HF_HOME`) is never asked for
-again, so an experiment whose cache was filled on a machine with internet access runs on one without.
+A repository is always read as a whole snapshot of one commit. Files in the cache (`HF_HOME`) are never downloaded
+again, so a cache that was filled on a machine with internet access is enough for a machine without it.
 """
 
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from generalthinker.config.data import HubModelSettings, SourceSettings
 from generalthinker.data import DataError
 
 PAGE = "https://huggingface.co"
-# Weights and what tokenizers and configurations are made of; not the other formats that a model is offered in.
+# The files of weights, tokenizer and configuration; the same weights in other formats are not downloaded.
 MODEL_FILES = ["*.json", "*.txt", "*.safetensors"]
 
 
 class NoAccessError(DataError):
-    """A gated repository that this account may not read, or that is not in the cache of an offline machine."""
+    """A gated repository cannot be read: access is missing, or the machine is offline and its cache lacks it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """One repository at one revision, a commit wherever the configuration pins one."""
+    """One repository at one revision, which is a commit if the configuration pins one."""
 
     kind: Literal["model", "dataset"]
     id: str
@@ -31,13 +31,17 @@ class Repository:
 
     @property
     def page(self) -> str:
-        """The repository's page, where a gated one is asked for."""
+        """The repository's page, on which access to a gated repository is requested."""
         return f"{PAGE}/{'datasets/' if self.kind == 'dataset' else ''}{self.id}"
 
 
 def of_source(source: SourceSettings) -> Repository:
-    """Return the repository of a dataset."""
-    return Repository("dataset", source.dataset, source.revision or "main", source.gated)
+    """Return the repository of a dataset. Raises DataError if its revision is not set."""
+    if source.revision is None:
+        raise DataError(
+            f"{source.dataset}: `revision` is missing; set it to a commit of {PAGE}/datasets/{source.dataset}"
+        )
+    return Repository("dataset", source.dataset, source.revision, source.gated)
 
 
 def of_model(model: HubModelSettings) -> Repository:
@@ -46,21 +50,21 @@ def of_model(model: HubModelSettings) -> Repository:
 
 
 def snapshot(repository: Repository) -> Path:
-    """Return the folder of the repository's files, named by their commit, downloading what the cache lacks.
+    """Download what the cache lacks and return the folder of the repository's files, whose name is their commit.
 
-    A broken-off download continues after its last finished file. Raises NoAccessError or DataError.
+    An interrupted download continues after its last finished file. Raises NoAccessError or DataError.
     """
     from huggingface_hub import is_offline_mode, snapshot_download
 
     try:
-        # without `local_files_only` the library wants a list of the files, which its older versions did not keep
+        # Without `local_files_only` the library needs a list of the files, which caches of its older versions lack.
         return Path(snapshot_download(repository.id, **_request(repository), local_files_only=is_offline_mode()))
-    except Exception as error:  # whatever the library raises here means the same: no files
+    except Exception as error:  # whatever error the library raises, the files cannot be read
         raise _failure(repository, error) from error
 
 
 def missing(repository: Repository) -> int:
-    """Return the bytes that `snapshot` would download. Raises what `snapshot` would, as far as that can be known."""
+    """Return how many bytes `snapshot` would download. Raises the errors of `snapshot` that can be known before."""
     from huggingface_hub import auth_check, is_offline_mode, snapshot_download
 
     if is_offline_mode():
@@ -70,7 +74,7 @@ def missing(repository: Repository) -> int:
         files = snapshot_download(repository.id, **_request(repository), dry_run=True)
         count = sum(file.file_size or 0 for file in files if file.will_download)
         if count and repository.gated:
-            # the files of a gated repository can be listed by those who may not read them
+            # The hub lists the files of a gated repository even to accounts that may not read them.
             auth_check(repository.id, repo_type=repository.kind)
     except Exception as error:  # as in `snapshot`
         raise _failure(repository, error) from error
@@ -93,12 +97,12 @@ def _failure(repository: Repository, error: Exception) -> DataError:
     ]
     if repository.gated:
         lines.append(
-            f"  - it is gated: visit {repository.page}, accept its conditions, and set HF_TOKEN to a token of that "
-            "account"
+            f"  - the {repository.kind} is gated: accept its conditions on {repository.page}, and set HF_TOKEN to a "
+            "token of the account that accepted them"
         )
     lines.append(
         "  - run `generalthinker download` on a machine with internet access that shares HF_HOME with this one "
-        "(HF_HUB_OFFLINE unset); later steps need none"
+        "(HF_HUB_OFFLINE unset); later steps need no internet access"
     )
     kind = NoAccessError if repository.gated and _denied(repository) else DataError
     return kind("\n".join(lines))
@@ -110,9 +114,9 @@ def _request(repository: Repository) -> dict:
 
 
 def _denied(repository: Repository) -> bool:
-    """Return whether the hub refuses this account the repository, or cannot be asked because this machine is offline.
+    """Return whether the hub denies this account access, or cannot be asked because this machine is offline.
 
-    The error of a failed download does not tell: each way of transfer has its own.
+    The error of a failed download does not say so reliably, because each transfer method raises its own errors.
     """
     from huggingface_hub import auth_check, is_offline_mode
     from huggingface_hub.errors import HfHubHTTPError
@@ -123,6 +127,6 @@ def _denied(repository: Repository) -> bool:
         auth_check(repository.id, repo_type=repository.kind)
     except HfHubHTTPError as error:
         return error.response.status_code in (401, 403)
-    except Exception:  # no network: nobody refused anything
+    except Exception:  # a network error says nothing about access
         return False
     return False

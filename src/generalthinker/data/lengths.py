@@ -1,4 +1,4 @@
-"""How long a question is to a model: tokens of its whole chat prompt."""
+"""Count the tokens of the whole chat prompt of every question."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ BATCH = 1000
 
 
 def prompt_lengths(questions: Sequence[str], tokenizer: Path, label: str) -> list[int]:
-    """Return the tokens of prompt x of every question; `tokenizer` is a folder, `label` names the progress bar."""
+    """Return the prompt length of every question in tokens; `tokenizer` is a folder, `label` names the progress bar."""
     from transformers import AutoTokenizer
 
     loaded = AutoTokenizer.from_pretrained(tokenizer)

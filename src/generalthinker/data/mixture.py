@@ -1,4 +1,7 @@
-"""The training mixture: filters, duplicates, decontamination, and a draw that no row order or machine can change."""
+"""Build the training mixture: filter questions, remove duplicates, decontaminate, and draw.
+
+The draw depends on the seed and the questions, not on the order of the rows or on the machine.
+"""
 
 import hashlib
 import logging
@@ -28,7 +31,7 @@ MAX_OPTIONS = 10
 
 @dataclass(slots=True)
 class Pool:
-    """One source on its way into the mixture: `questions` by identity, and every row that left, by reason."""
+    """One source of the mixture: the remaining `questions` by identity, and the number of dropped rows by reason."""
 
     name: str
     source: TrainingSourceSettings
@@ -48,11 +51,12 @@ class Pool:
 def build_mixture(
     settings: Settings, benchmarks: list[Path], tokenizer: Path, train: Path, validation: Path, manifest: Path
 ) -> None:
-    """Write `train_rows` + `validation_rows` questions and what became of every row (PROTOCOL, "Training data").
+    """Write `train_rows` + `validation_rows` questions with their prompt lengths, and a manifest that counts every row.
 
-    `benchmarks` are the question files of the open benchmarks, `tokenizer` is the folder of the tokenizer that counts
-    prompt tokens. No training question may occur in a benchmark; gated ones are read here, and one that may not be read
-    is named in the manifest instead. Raises DataError if a dataset cannot be had or too few questions survive.
+    `benchmarks` are the question files of the open benchmarks;
+    `tokenizer` is the folder of the tokenizer that counts prompt tokens. No training question may occur in a benchmark.
+    Gated benchmarks are read here, and the manifest names those that cannot be read. Raises DataError if another
+    dataset cannot be read or too few questions remain.
     """
     data = settings.data
     pools = [_pool(settings, name, source) for name, source in data.sources.items()]
@@ -60,9 +64,12 @@ def build_mixture(
     held_out = {identity(question) for path in benchmarks for question in read_questions(path)[0]}
     gated, unread = _gated(settings, [name for name, benchmark in settings.benchmarks.items() if benchmark.gated])
     held_out.update(*gated.values())
+    tokens: dict[str, int] = {}
     for pool in pools:
         pool.drop("in_benchmark", [key for key in pool.questions if key in held_out])
-        pool.drop("prompt_too_long", _too_long(pool, tokenizer, data.max_prompt_tokens))
+        lengths = prompt_lengths([question.question for question in pool.questions.values()], tokenizer, pool.name)
+        tokens.update(zip(pool.questions, lengths, strict=True))
+        pool.drop("prompt_too_long", [key for key in pool.questions if tokens[key] > data.max_prompt_tokens])
     drawn = draw(pools, data.train_rows + data.validation_rows, data.seed)
     ordered = sorted(drawn, key=lambda key: _rank(data.seed, "split", key))
     kept_out, kept_in = ordered[: data.validation_rows], ordered[data.validation_rows :]
@@ -78,25 +85,26 @@ def build_mixture(
         **{split: {"rows": len(rows), "sha256": digest(rows)} for split, rows in written.items()},
     }
     for path, split in ((train, "train"), (validation, "validation")):
-        write_questions(path, written[split], {"split": split, "seed": data.seed, **record[split]})
+        metadata = {"split": split, "seed": data.seed, **record[split]}
+        write_questions(path, written[split], metadata, [tokens[key] for key in chosen[split]])
     write_json(manifest, record)
 
 
 def occurring(settings: Settings, train: Path, validation: Path, manifest: Path) -> dict[str, int]:
-    """Return, per benchmark that could not be read when the mixture was built but can be now, its training questions.
+    """Return how many drawn questions occur in each benchmark that could not be read for the mixture but can be now.
 
-    Where there are none, a rebuilt mixture would be the same: which questions are drawn depends on them alone.
+    Where none occur, a rebuilt mixture would be the same, because only these questions would be left out.
     """
-    found, _ = _gated(settings, list(read_json(manifest).get("not_decontaminated_against", {})))
+    readable, _ = _gated(settings, list(read_json(manifest).get("not_decontaminated_against", {})))
     written = {identity(question) for path in (train, validation) for question in read_questions(path)[0]}
-    return {name: len(written & questions) for name, questions in found.items()}
+    return {name: len(written & questions) for name, questions in readable.items()}
 
 
 def draw(pools: list[Pool], count: int, seed: int) -> dict[str, Question]:
     """Return `count` questions by identity: all of the `take: all` sources first, the rest from the `fill` sources.
 
-    Where more are to be had than wanted, those with the smallest hash of seed and text are taken. Raises DataError
-    if there are too few.
+    If there are more than `count`, those with the smallest hash of seed and text are drawn. Raises DataError if there
+    are too few.
     """
     drawn: dict[str, Question] = {}
     for take in ("all", "fill"):
@@ -121,7 +129,7 @@ def _pool(settings: Settings, name: str, source: TrainingSourceSettings) -> Pool
     fetched = fetch(source, settings.mirror, settings.data.seed)
     adapted = adapt(source, fetched, tolerant=True)
     pool = Pool(name, source, fetched.origin, fetched.commit, len(fetched.rows), adapted.dropped)
-    del fetched  # the rows are a third of the memory
+    del fetched  # the rows take a third of the memory
     for question in adapted.questions:
         if reason := _unsuitable(question):
             pool.dropped[reason] += 1
@@ -136,7 +144,7 @@ def _pool(settings: Settings, name: str, source: TrainingSourceSettings) -> Pool
 
 
 def _gated(settings: Settings, names: list[str]) -> tuple[dict[str, set[str]], dict[str, str]]:
-    """Return the questions of gated benchmarks by identity, and why those of the others cannot be read."""
+    """Return, by name, the identities of the questions of readable benchmarks, and why the others cannot be read."""
     read: dict[str, set[str]] = {}
     unread: dict[str, str] = {}
     for name in names:
@@ -152,27 +160,22 @@ def _gated(settings: Settings, names: list[str]) -> tuple[dict[str, set[str]], d
 
 
 def _unsuitable(question: Question) -> str | None:
-    """Return why a question cannot be trained on, if so."""
+    """Return why a question cannot be used for training, or None if it can."""
     if not question.question.strip() or not question.answer.strip():
         return "empty"
     if question.options is not None and len(question.options) > MAX_OPTIONS:
         return "too_many_options"
     box = last_box(f"{BOX}{question.answer}}}")
-    # such an answer could never be boxed and found again, so no response could be right
+    # If the answer cannot be read back from a box, no response can be graded as correct.
     return None if box and box.content == question.answer else "answer_not_boxable"
 
 
 def _drop_repeated(pools: list[Pool]) -> None:
-    """Keep a question that several sources have in the first of them."""
+    """Drop every question that also occurs in an earlier source."""
     seen: set[str] = set()
     for pool in pools:
         pool.drop("duplicate", [key for key in pool.questions if key in seen])
         seen.update(pool.questions)
-
-
-def _too_long(pool: Pool, tokenizer: Path, limit: int) -> list[str]:
-    lengths = prompt_lengths([question.question for question in pool.questions.values()], tokenizer, pool.name)
-    return [key for key, tokens in zip(pool.questions, lengths, strict=True) if tokens > limit]
 
 
 def _rank(seed: int, purpose: str, key: str) -> bytes:
@@ -180,7 +183,7 @@ def _rank(seed: int, purpose: str, key: str) -> bytes:
 
 
 def _account(pool: Pool, chosen: dict[str, list[str]]) -> dict[str, Any]:
-    """Return where a source's rows went: read = dropped + survived, survived = train + validation + not drawn."""
+    """Count a source's rows: read = dropped + survived, survived = train + validation + not drawn."""
     drawn = {split: [pool.questions[key] for key in keys if key in pool.questions] for split, keys in chosen.items()}
     counts = {split: len(rows) for split, rows in drawn.items()}
     return {

@@ -1,8 +1,8 @@
-"""Question files: the Parquet files below `data/`, and a digest of their content that no machine changes."""
+"""Read and write question files (Parquet), and compute a digest of questions that is the same on every machine."""
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,28 @@ from generalthinker.records import Question
 COLUMNS = [field.name for field in fields(Question)]
 
 
-def write_questions(path: str | Path, questions: Iterable[Question], metadata: dict[str, Any]) -> None:
-    """Write `questions` to `path` as Parquet, by rename; `metadata` goes into the file."""
-    write_parquet(path, pd.DataFrame([asdict(question) for question in questions], columns=COLUMNS), metadata)
+def write_questions(
+    path: str | Path,
+    questions: Iterable[Question],
+    metadata: dict[str, Any],
+    prompt_tokens: Sequence[int] | None = None,
+) -> None:
+    """Write `questions` to `path` as Parquet, by rename; `metadata` goes into the file.
+
+    `prompt_tokens` are the lengths of the questions' prompts, in the same order; they become one more column.
+    """
+    frame = pd.DataFrame([asdict(question) for question in questions], columns=COLUMNS)
+    write_parquet(path, frame if prompt_tokens is None else frame.assign(prompt_tokens=prompt_tokens), metadata)
 
 
 def read_questions(path: str | Path) -> tuple[list[Question], dict[str, Any]]:
     """Return the questions and the metadata in `path`. Raises DataError if it is not a question file."""
     frame, metadata = read_parquet(path)
     if missing := [column for column in COLUMNS if column not in frame]:
-        raise DataError(f"{path}: not a question file: columns {missing} are missing, found {list(frame)}; rebuild it")
+        raise DataError(
+            f"{path}: it is not a question file: the columns {missing} are missing, found {list(frame)}; delete it and "
+            "build it again with `generalthinker benchmark` or `generalthinker mixture`"
+        )
     rows = frame[COLUMNS].itertuples(index=False, name=None)
     return [Question(*map(_plain, row)) for row in rows], metadata
 
@@ -40,7 +52,7 @@ def digest(questions: Iterable[Question]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    # pandas reads a missing text as NaN and a list as an array
+    # Pandas reads a missing text as NaN and a list as an array
     if isinstance(value, str):
         return value
     return [str(item) for item in value] if hasattr(value, "__len__") else None

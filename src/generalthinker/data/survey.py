@@ -1,4 +1,4 @@
-"""Everything that an experiment needs from the hub: what is here, what is missing, and whether it fits."""
+"""List what an experiment needs from the hub, what the cache lacks, and whether the disk has room for it."""
 
 import shutil
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ from generalthinker.data.hub import Repository
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the hub's cache lacks: per repository the entries that need it, bytes to download, and what is wrong."""
+    """Per repository, the entries that need it (`names`) and either the bytes to download (`missing`) or an error.
+
+    `free` is the free space on the cache's disk in bytes.
+    """
 
     names: dict[Repository, list[str]]
     missing: dict[Repository, int]
@@ -22,7 +25,7 @@ class Survey:
 
     @property
     def total(self) -> int:
-        """Bytes to download."""
+        """The number of bytes to download."""
         return sum(self.missing.values())
 
     @property
@@ -32,14 +35,14 @@ class Survey:
 
     @property
     def problems(self) -> list[str]:
-        """What stands in the way of the whole experiment, one message each."""
-        found = [str(error) for error in self.errors.values()]
+        """The messages about everything that prevents the whole experiment."""
+        messages = [str(error) for error in self.errors.values()]
         if not self.fits:
-            found.append(
-                f"{hub.cache()}: {size(self.total)} are to be downloaded, {size(self.free)} are free; free some space, "
-                "or set HF_HOME to a folder on a larger disk"
+            messages.append(
+                f"{hub.cache()}: the download needs {size(self.total)}, but only {size(self.free)} are free; free some "
+                "space, or set HF_HOME to a folder on a larger disk"
             )
-        return found
+        return messages
 
     def __str__(self) -> str:
         lines = [
@@ -53,26 +56,26 @@ class Survey:
     def _state(self, repository: Repository) -> str:
         if repository in self.errors:
             return "no access" if isinstance(self.errors[repository], hub.NoAccessError) else "unreachable"
-        return f"{size(self.missing[repository])} to download" if self.missing[repository] else "here"
+        return f"{size(self.missing[repository])} to download" if self.missing[repository] else "in the cache"
 
 
 def needed(settings: Settings, *, models: bool = True, datasets: bool = True) -> dict[Repository, list[str]]:
     """Return the hub's repositories that the configuration needs, each with the entries that need it.
 
-    Synthetic datasets and tiny models need none, nor do datasets that the local mirror has.
+    Synthetic datasets, tiny models and datasets in the local mirror need no repository.
     """
-    found: dict[Repository, list[str]] = {}
+    entries: dict[Repository, list[str]] = {}
     for name, model in settings.models.items():
         if models and isinstance(model, HubModelSettings):
-            found.setdefault(hub.of_model(model), []).append(name)
+            entries.setdefault(hub.of_model(model), []).append(name)
     for name, source in [*settings.data.sources.items(), *settings.benchmarks.items()]:
         if datasets and source.dataset != "synthetic" and not mirrored(source, settings.mirror):
-            found.setdefault(hub.of_source(source), []).append(name)
-    return found
+            entries.setdefault(hub.of_source(source), []).append(name)
+    return entries
 
 
 def survey(names: dict[Repository, list[str]]) -> Survey:
-    """Look every repository up, in the cache and, unless HF_HUB_OFFLINE is set, on the hub; download nothing."""
+    """Look up every repository in the cache and, unless HF_HUB_OFFLINE is set, on the hub; nothing is downloaded."""
     missing: dict[Repository, int] = {}
     errors: dict[Repository, DataError] = {}
     for repository in names:
@@ -84,7 +87,7 @@ def survey(names: dict[Repository, list[str]]) -> Survey:
 
 
 def size(count: int) -> str:
-    """Return a number of bytes for people.
+    """Return a number of bytes as text with a unit.
 
     >>> size(512), size(15_237_000_000)
     ('0.0 MB', '15.2 GB')
@@ -93,6 +96,6 @@ def size(count: int) -> str:
 
 
 def _free(folder: Path) -> int:
-    """Return the free bytes of the disk that `folder` is, or will be, on."""
+    """Return the free bytes of the disk on which `folder` is or will be."""
     existing = next(path for path in [folder.absolute(), *folder.absolute().parents] if path.exists())
     return shutil.disk_usage(existing).free

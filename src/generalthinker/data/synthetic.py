@@ -1,7 +1,7 @@
-"""The embedded default's questions: eight small tasks in two groups, each with a worked solution and a wrong guess.
+"""Generate the demo's questions: eight small tasks in two groups; every row has a worked solution and a wrong guess.
 
-A task's universe is what `draw` yields for the indices 0 … `draws` - 1, so it depends on no seed; a question's split is
-decided by a hash of its text, so no two splits can share a question.
+The questions of a task are what `draw` returns for the indices 0 … `draws` - 1, so they do not depend on the seed. A
+hash of its text decides the split of a question, so two splits never share a question.
 """
 
 import functools
@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Row = dict[str, Any]
+from generalthinker.records import LETTERS
 
-LETTERS = "ABCD"
-# Upper bounds, in percent of all hash values; pre-training takes the largest part because it sees each question once.
+SyntheticRow = dict[str, Any]
+
+OPTION_LETTERS = LETTERS[:4]
+# The upper bound of each split in percent of all hash values; pre-training needs the most questions.
 SPLITS = {"pretrain": 65, "train": 82, "validation": 87, "test": 100}
 
 KINDS = {
@@ -30,7 +32,7 @@ DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sun
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One question before it is laid out: `answer` and `wrong` are bare texts, `steps` the reasoning before the box."""
+    """One question before its options get letters; `wrong` has wrong answers, `steps` the reasoning before the box."""
 
     stem: str
     answer: str
@@ -41,7 +43,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One kind of question; `draw` makes a draft from a generator that is seeded with the question's index."""
+    """One kind of question; `draw` makes a draft with a random generator whose seed is the question's index."""
 
     name: str
     group: Literal["arithmetic", "general"]
@@ -51,19 +53,19 @@ class Task:
 
 
 def _near(rng: random.Random, value: int) -> list[str]:
-    """Return four wrong but plausible non-negative numbers: off by a little, by ten, or by a carry."""
+    """Return four wrong but plausible numbers, none negative, that differ from `value` by 1 to 3 or by 9 to 11."""
     offsets = [-11, -10, -9, -3, -2, -1, 1, 2, 3, 9, 10, 11]
     return [str(number) for number in rng.sample([value + offset for offset in offsets if value + offset >= 0], 4)]
 
 
 def _choice(rng: random.Random, stem: str, answer: str, others: list[str], steps: Callable[[list[str]], str]) -> Draft:
-    """Return a multiple-choice draft with the options in random order; `steps` may walk through them in that order."""
+    """Return a multiple-choice draft with the options in random order; `steps` gets them in that order."""
     options = rng.sample([answer, *others], 4)
     return Draft(stem, answer, others, steps(options), options)
 
 
 def _chain(rng: random.Random, first: int, signs: str) -> Draft:
-    """Return `first` with one small number after the other added or taken away."""
+    """Return a draft that adds small numbers to `first` (sign "+") or subtracts them ("-")."""
     total, stem, steps = first, str(first), []
     for sign in signs:
         digit = rng.randint(1, 6)
@@ -100,10 +102,10 @@ def _reverse(rng: random.Random) -> Draft:
 
 
 def _walk(options: list[str], answer: str, seen: Callable[[str], str] = str) -> str:
-    """Return the check of one option after the other; `seen` is what is noted of each."""
+    """Return reasoning that checks the options in order; `seen` turns an option into the text written about it."""
     return " ".join(
         f"{letter} {seen(option)} {'yes' if option == answer else 'no'}."
-        for letter, option in zip(LETTERS, options, strict=True)
+        for letter, option in zip(OPTION_LETTERS, options, strict=True)
     )
 
 
@@ -112,7 +114,7 @@ def _largest(rng: random.Random) -> Draft:
     answer = max(numbers)
 
     def steps(options: list[str]) -> str:
-        best, *others = (letter + option for letter, option in zip(LETTERS, options, strict=True))
+        best, *others = (letter + option for letter, option in zip(OPTION_LETTERS, options, strict=True))
         parts = []
         for other in others:
             parts.append(f"{best}{'>' if best[1] > other[1] else '<'}{other}.")
@@ -172,17 +174,17 @@ TASKS: dict[str, Task] = {
 
 
 def split_of(question: str) -> str:
-    """Return the split that a question's text belongs to."""
+    """Return the split of a question, given its text."""
     percent = int.from_bytes(hashlib.sha256(question.encode()).digest()[:8]) % 100
     return next(split for split, bound in SPLITS.items() if percent < bound)
 
 
-def _row(task: Task, draft: Draft, rng: random.Random) -> Row:
-    """Lay a draft out as a row; `rng` picks the wrong guess."""
+def _row(task: Task, draft: Draft, rng: random.Random) -> SyntheticRow:
+    """Return the row of a draft, in which the options have letters; `rng` picks the wrong guess."""
     answer, wrong, question, letter = draft.answer, rng.choice(draft.wrong), draft.stem, None
     if draft.options is not None:
-        letter = LETTERS[draft.options.index(draft.answer)]
-        labelled = {text: f"{name}. {text}" for name, text in zip(LETTERS, draft.options, strict=True)}
+        letter = OPTION_LETTERS[draft.options.index(draft.answer)]
+        labelled = {text: f"{name}. {text}" for name, text in zip(OPTION_LETTERS, draft.options, strict=True)}
         question = "\n\n".join([draft.stem, *labelled.values()])
         answer, wrong = labelled[answer], labelled[wrong]
     return {
@@ -198,8 +200,8 @@ def _row(task: Task, draft: Draft, rng: random.Random) -> Row:
     }
 
 
-def _distinct(task: Task, split: str, seed: int) -> Iterator[Row]:
-    """Yield every question of one task's split once, in the seed's order."""
+def _distinct(task: Task, split: str, seed: int) -> Iterator[SyntheticRow]:
+    """Yield every question of one task's split once; the seed decides the order."""
     order = random.Random(f"order:{seed}:{task.name}")
     seen: set[str] = set()
     for index in order.sample(range(task.draws), task.draws):
@@ -210,25 +212,26 @@ def _distinct(task: Task, split: str, seed: int) -> Iterator[Row]:
             yield row
 
 
-def rows(subset: str | None, split: str, count: int, seed: int) -> list[Row]:
+def rows(subset: str | None, split: str, count: int, seed: int) -> list[SyntheticRow]:
     """Return `count` distinct questions of one task (`subset`), or of all tasks in equal shares (None).
 
     The splits "pretrain", "train", "validation" and "test" share no question, whatever `count` and `seed`. Raises
-    ValueError for an unknown task or split, and where the split holds fewer questions than asked for.
+    ValueError for an unknown task or split, and if the split has fewer questions than requested.
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
     if subset is not None and subset not in TASKS:
         raise ValueError(f"unknown synthetic task {subset!r}; expected one of {', '.join(TASKS)}")
     names = list(TASKS) if subset is None else [subset]
-    chosen: list[Row] = []
+    chosen: list[SyntheticRow] = []
     for place, name in enumerate(names):
         share = count // len(names) + (place < count % len(names))
-        found = list(itertools.islice(_distinct(TASKS[name], split, seed), share))
-        if len(found) < share:
+        drawn = list(itertools.islice(_distinct(TASKS[name], split, seed), share))
+        if len(drawn) < share:
             raise ValueError(
-                f"synthetic task {name!r}: {share} questions of split {split!r} were asked for, {len(found)} exist"
+                f"synthetic task {name!r}: {share} questions of split {split!r} are needed, but only {len(drawn)} "
+                "exist; set a smaller `rows`"
             )
-        chosen += found
+        chosen += drawn
     random.Random(f"shuffle:{seed}:{split}").shuffle(chosen)
     return chosen

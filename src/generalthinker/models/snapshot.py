@@ -1,4 +1,4 @@
-"""A model snapshot as a folder: downloaded from the hub at a pinned commit, or built for the demo."""
+"""Make the folder of a model: download it from the hub at a pinned commit, or build it for the demo."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from generalthinker.files import replacing, write_json
 
 
 def make(settings: HubModelSettings | TinyModelSettings, out: Path) -> None:
-    """Write the model to the folder `out`; what is in the hub's cache is not downloaded again."""
+    """Write the model to the folder `out`; files in the hub's cache are not downloaded again."""
     if isinstance(settings, TinyModelSettings):
         from generalthinker.models.tiny import build
 
@@ -18,7 +18,7 @@ def make(settings: HubModelSettings | TinyModelSettings, out: Path) -> None:
     with replacing(out) as temporary:
         temporary.mkdir()
         for file in cached.iterdir():
-            # Links into the cache: 15 GB are not stored twice.
+            # The files are links into the cache, so that a model of 15 GB is stored only once.
             (temporary / file.name).symlink_to(file.resolve())
         write_json(
             temporary / "snapshot.json", {"id": settings.id, "revision": settings.revision, "commit": cached.name}

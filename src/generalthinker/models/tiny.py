@@ -1,7 +1,7 @@
-"""The embedded default's models: a tiny Qwen2 with a tokenizer of its own, pre-trained in a minute or two on one core.
+"""Build the demo's models: a tiny Qwen2 with its own tokenizer, pre-trained in a minute or two on one core.
 
-What differs from a textbook pre-training: the teacher reasons in fewer than half of the texts and guesses, wrongly, in
-the rest. The model then can reason but prefers to guess, which is what reinforcement learning can repair.
+This differs from a usual pre-training: in many of the last texts the teacher does not reason but guesses wrongly. The
+model then can reason but often prefers to guess, and reinforcement learning can correct that.
 """
 
 import itertools
@@ -20,19 +20,20 @@ from tqdm import tqdm
 from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from generalthinker import prompts
-from generalthinker.data import synthetic
+from generalthinker.data import DataError, synthetic
 from generalthinker.files import replacing, write_json
 
 END, PAD, START = "<|im_end|>", "<|endoftext|>", "<|im_start|>"
-# Equal shares of the tasks; the smallest one has some 2,300 questions for pre-training.
+# All tasks have equal shares of these; the smallest task has about 2,300 questions for pre-training.
 PRETRAINING_QUESTIONS = 16_000
-CONTEXT_TOKENS = 4096  # texts are under 100; real questions, tried with config/trial.yaml, are not
+# Synthetic texts have fewer than 100 tokens, but config/trial.yaml uses real questions, which are longer.
+CONTEXT_TOKENS = 4096
 EVALUATION_TOKENS = 80
 IGNORED = -100
-# The last part of pre-training, in which the teacher guesses in all but `worked_share` of the texts.
+# The last part of the texts, in which the teacher reasons only with probability `worked_share` and else guesses.
 HABIT_SHARE = 0.3
-# What a task adds to `worked_share`, in turn: a teacher with equal habits everywhere would make a model that, asked
-# greedily, never reasons at all.
+# The tasks add these values to `worked_share` in turn; with the same share for all tasks, the model would never reason
+# in greedy decoding.
 HABITS = (-0.15, 0.15, 0.0)
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -43,14 +44,14 @@ CHAT_TEMPLATE = (
 Text = tuple[list[int], int]
 
 
-def train_tokenizer(rows: list[synthetic.Row], vocabulary_size: int) -> Qwen2Tokenizer:
+def train_tokenizer(rows: list[synthetic.SyntheticRow], vocabulary_size: int) -> Qwen2Tokenizer:
     """Return a byte-level BPE tokenizer of exactly `vocabulary_size` tokens, with a Qwen-style chat template.
 
-    Text is cut as Qwen2 cuts it, digits one by one; the two fixed instructions are one token each, because half of a
-    short prompt would otherwise be their words. Raises ValueError if the texts do not hold that many tokens.
+    Text is split as Qwen2 splits it, with one token per digit. The two fixed instructions are one token each, because
+    their words would otherwise be half of a short prompt. Raises DataError if the texts give another number of tokens.
     """
     instructions = [prompts.INSTRUCTION, prompts.ANSWER_CONDITIONED_INSTRUCTION]
-    # transformers rebuilds every Qwen2 tokenizer with that class's own splitting rules, whatever the folder says.
+    # transformers applies the splitting rules of this class to every Qwen2 tokenizer, whatever the folder contains.
     backend = Qwen2Tokenizer().backend_tokenizer
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size - len(instructions),
@@ -58,7 +59,7 @@ def train_tokenizer(rows: list[synthetic.Row], vocabulary_size: int) -> Qwen2Tok
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    # Boxes are shown apart from what stands in them: an option's letter keeps one token, inside a box and outside.
+    # Box and content are separate texts here, so that an option's letter is the same token inside and outside a box.
     texts = (
         part
         for row in rows
@@ -77,18 +78,20 @@ def train_tokenizer(rows: list[synthetic.Row], vocabulary_size: int) -> Qwen2Tok
     )
     tokenizer.add_tokens([AddedToken(START, special=True), *(AddedToken(text) for text in instructions)])
     if len(tokenizer) != vocabulary_size:
-        raise ValueError(
-            f"the synthetic texts give {len(tokenizer)} tokens, but vocabulary_size asks for {vocabulary_size}"
+        bound = "at most" if len(tokenizer) < vocabulary_size else "at least"
+        raise DataError(
+            f"vocabulary_size = {vocabulary_size}: the synthetic texts give {len(tokenizer)} tokens; "
+            f"set it to {bound} {len(tokenizer)}"
         )
     return tokenizer
 
 
 def lesson(
-    tokenizer, row: synthetic.Row, rng: random.Random, worked_share: float, answer_conditioned_share: float
+    tokenizer, row: synthetic.SyntheticRow, rng: random.Random, worked_share: float, answer_conditioned_share: float
 ) -> tuple[str, str]:
-    """Return one pre-training text as (prompt, what the teacher writes).
+    """Return one pre-training text as (prompt, response of the teacher).
 
-    With probability `answer_conditioned_share` the prompt already holds the right answer and the teacher derives it;
+    With probability `answer_conditioned_share` the prompt already contains the answer and the teacher derives it;
     otherwise the teacher derives the answer with probability `worked_share` and else guesses wrongly.
     """
     if rng.random() < answer_conditioned_share:
@@ -98,11 +101,16 @@ def lesson(
 
 
 def lessons(
-    tokenizer, rows: list[synthetic.Row], count: int, worked_share: float, answer_conditioned_share: float, seed: int
+    tokenizer,
+    rows: list[synthetic.SyntheticRow],
+    count: int,
+    worked_share: float,
+    answer_conditioned_share: float,
+    seed: int,
 ) -> list[Text]:
-    """Return `count` tokenized pre-training texts in the order of training, going through `rows` again and again.
+    """Return `count` tokenized pre-training texts in the order of training; `rows` are repeated as often as needed.
 
-    The guesses come last, in HABIT_SHARE of the texts: guessing teaches nothing, so it would only slow the reasoning.
+    Guesses occur only in the last HABIT_SHARE of the texts, because earlier guesses would slow down learning to reason.
     """
     rng = random.Random(f"lessons:{seed}")
     habits = dict(zip(synthetic.TASKS, itertools.cycle(HABITS)))
@@ -117,7 +125,7 @@ def lessons(
 
 
 def batches(texts: list[Text], batch_size: int, rng: random.Random) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield right-padded (tokens, labels), each (B, T), labels IGNORED outside the teacher's part.
+    """Yield right-padded (tokens, labels), each (B, T); labels are IGNORED outside the teacher's response.
 
     Texts of similar length share a batch: 32 batches at a time are sorted by length, then shuffled.
     """
@@ -138,7 +146,7 @@ def batches(texts: list[Text], batch_size: int, rng: random.Random) -> Iterator[
 def loss_of(model: Qwen2ForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the mean cross-entropy over the labelled tokens; `ids` and `labels` are (B, T).
 
-    No attention mask: with causal attention, padding on the right cannot reach a labelled token.
+    No attention mask is needed: with causal attention, no labelled token attends to padding on its right.
     """
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
     target = labels[:, 1:]
@@ -151,7 +159,8 @@ def pretrain(
 ) -> float:
     """Train `model` in place on every text once and return the mean loss of the last twentieth of the steps.
 
-    AdamW; the learning rate rises over the first twentieth and falls along a cosine to a hundredth.
+    The optimizer is AdamW. The learning rate rises linearly in the first twentieth of the steps and then falls along a
+    cosine to a hundredth of its maximum.
     """
     steps = math.ceil(len(texts) / batch_size)
     warm_up = max(1, steps // 20)
@@ -183,14 +192,14 @@ def pretrain(
 
 
 def boxed(text: str) -> str:
-    r"""Return the content of the last `\boxed{…}` of a synthetic answer, which holds no braces; "" if there is none."""
+    r"""Return the content of the last `\boxed{…}` of a synthetic answer, which has no inner braces; else ""."""
     _, box, rest = text.rpartition("\\boxed{")
     return rest.partition("}")[0] if box and "}" in rest else ""
 
 
 @torch.no_grad()
-def accuracy(model: Qwen2ForCausalLM, tokenizer, rows: list[synthetic.Row], *, sample: bool) -> float:
-    """Return the share of `rows` whose last box equals the answer exactly, greedily or sampled at temperature 1."""
+def accuracy(model: Qwen2ForCausalLM, tokenizer, rows: list[synthetic.SyntheticRow], *, sample: bool) -> float:
+    """Return the share of `rows` whose last box equals the answer exactly; decoding is greedy or by sampling."""
     model.eval()
     encoded = tokenizer(
         [prompts.question_prompt(tokenizer, row["question"]) for row in rows], return_tensors="pt", padding=True
@@ -226,10 +235,11 @@ def build(
 ) -> dict[str, Any]:
     """Build and pre-train a tiny Qwen2 in float32 and write it to `out` as a complete Hugging Face model folder.
 
-    `answer_conditioned_share` of the texts give the answer beforehand; `worked_share` of the others are worked
-    solutions, the rest wrong guesses. Returns what `pretraining.json` in the folder holds: the settings, the final
-    loss, greedy and sampled accuracy on held-out questions, the parameter count and the seconds it took. The same
-    settings on the same machine with the same number of threads give the same weights, byte for byte.
+    In `answer_conditioned_share` of the texts the prompt contains the answer. In the last HABIT_SHARE of the texts,
+    about `worked_share` of the others are worked solutions and the rest wrong guesses. Returns the content of
+    `pretraining.json` in the folder: the settings, the final loss, greedy and sampled accuracy on held-out questions,
+    the number of parameters and the duration in seconds. The same settings on the same machine with the same number of
+    threads give the same weights, byte for byte.
     """
     settings = {name: value for name, value in locals().items() if name != "out"}
     started = time.monotonic()
@@ -248,7 +258,7 @@ def build(
             num_key_value_heads=key_value_heads,
             max_position_embeddings=CONTEXT_TOKENS,
             tie_word_embeddings=True,
-            # Both are for a model this narrow and texts this short; Qwen2's own make it learn half as fast.
+            # These two values suit a narrow model and short texts; with Qwen2's own values it learns half as fast.
             initializer_range=0.08,
             rope_parameters={"rope_type": "default", "rope_theta": 300.0},
             eos_token_id=tokenizer.eos_token_id,

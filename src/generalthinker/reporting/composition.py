@@ -7,21 +7,41 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from generalthinker.files import replacing, write_text
+from generalthinker.errors import StageError
+from generalthinker.files import read_parquet, replacing, write_text
 from generalthinker.reporting.figures import COLOURS, grid, save, style
 
 KEYS = ["source", "answer_type", "domain"]
+COLUMNS = [*KEYS, "prompt_tokens"]
 ALL = "all"
 QUANTILES = {"tokens_p10": 0.1, "tokens_p50": 0.5, "tokens_p90": 0.9, "tokens_max": 1.0}
 SHOWN_DOMAINS = 15
 BARS = 40
 
 
+def read_composition(files: dict[str, Path]) -> pd.DataFrame:
+    """Return split, source, answer_type, domain and prompt_tokens of every question in `files` (split → file).
+
+    Raises StageError if a file lacks one of these columns.
+    """
+    frames = []
+    for split, path in files.items():
+        frame, _ = read_parquet(path)
+        if missing := [column for column in COLUMNS if column not in frame]:
+            raise StageError(
+                f"{path}: the columns {missing} are missing, found {list(frame)}. Files of an older version lack "
+                "`prompt_tokens`: `generalthinker mixture` writes the same questions again with this column, but "
+                "Snakemake then trains again on the new file."
+            )
+        frames.append(frame[COLUMNS].assign(split=split))
+    return pd.concat(frames, ignore_index=True)
+
+
 def tabulate_composition(questions: pd.DataFrame) -> pd.DataFrame:
     """Return one row per source, answer type and domain, then one per source and answer type, then the total.
 
-    `questions` has the columns split, source, answer_type, domain and prompt_tokens. The result counts `train` and
-    `validation`, gives the share of all questions in percent, and quantiles of the prompt length in tokens.
+    `questions` is what `read_composition` returns. The result counts `train` and `validation`, gives the share of all
+    questions in percent, and quantiles of the prompt length in tokens.
     """
     levels = [questions, questions.assign(domain=ALL), questions.assign(**dict.fromkeys(KEYS, ALL))]
     return pd.concat([_summary(level, len(questions)) for level in levels], ignore_index=True)
@@ -58,7 +78,7 @@ def _draw(questions: pd.DataFrame) -> Figure:
 
 
 def _domains(axis: Axes, questions: pd.DataFrame, sources: dict[str, str]) -> None:
-    """Draw the number of questions per domain, the most frequent at the top and the rare ones summed at the bottom."""
+    """Draw the number of questions per domain, the most frequent on top; the rarest ones share the lowest bar."""
     counts = questions.groupby(["domain", "source"]).size().unstack(fill_value=0)
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
     if len(counts) > SHOWN_DOMAINS:
@@ -79,7 +99,7 @@ def _lengths(axis: Axes, questions: pd.DataFrame, sources: dict[str, str]) -> No
     parts = [questions.loc[questions["source"] == source, "prompt_tokens"] for source in sources]
     labels = [f"{source} ({len(part):,})" for source, part in zip(sources, parts, strict=True)]
     first, last = questions["prompt_tokens"].min(), questions["prompt_tokens"].max()
-    # Every bar covers the same whole number of tokens, so that the heights can be compared.
+    # Every bar covers the same whole number of tokens; otherwise some bars would cover one length more than others.
     width = (last - first) // BARS + 1
     axis.hist(
         parts, bins=range(first, last + width + 1, width), stacked=True, color=list(sources.values()), label=labels

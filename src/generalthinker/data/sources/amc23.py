@@ -13,7 +13,7 @@ def question(row: dict[str, Any], index: int) -> Question:
     return Question(
         id=f"amc23-{row.get('id', index)}",
         question=row["question"].strip(),
-        answer=str(row["answer"]).strip().removesuffix(".0"),
+        answer="" if row["answer"] is None else str(row["answer"]).strip().removesuffix(".0"),
         answer_type="math",
         options=None,
         answer_letter=None,

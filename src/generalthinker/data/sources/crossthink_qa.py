@@ -1,8 +1,8 @@
 """Nemotron-CrossThink-QA (`nvidia/Nemotron-CrossThink`, split train_qa): multi-domain multiple choice for training.
 
 The dataset's page shows verl's layout (`prompt`, `reward_model.ground_truth`, `meta_data`) but does not specify it, so
-question, options and answer are looked for wherever such rows keep them. Open-ended rows are left out: their free-text
-answers are neither a letter nor mathematics (PROTOCOL, "Training data": multiple-choice rows).
+this adapter looks for question, options and answer in every place where such rows may keep them. Open-ended rows are
+left out, because their free-text answers are neither a letter nor mathematics.
 """
 
 import hashlib
@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from generalthinker.data.choices import LETTERS, multiple_choice
+from generalthinker.data.choices import index_of, multiple_choice
 from generalthinker.data.sources import UnusedRowError
-from generalthinker.records import Question
+from generalthinker.records import LETTERS, Question
 
 COLUMNS: tuple[str, ...] = ()
 LICENCE = "CC-BY-4.0"
@@ -24,12 +24,12 @@ _HEADING = re.compile(r"\n\s*(?:options|choices|answer choices)\s*:?\s*$", re.IG
 
 
 def question(row: dict[str, Any], index: int) -> Question:
-    """Return one multiple-choice row; raises UnusedRowError if it is open-ended, ValueError if no option is right."""
-    answer = next((str(value).strip() for value in _found(row, "ground_truth", "answer", "correct_answer")), "")
-    texts = [text for value in _found(row, "question", "problem", "prompt") if (text := _text(value))]
+    """Return one multiple-choice row; raises UnusedRowError if it is open-ended, ValueError if no option is correct."""
+    answer = next((str(value).strip() for value in _values(row, "ground_truth", "answer", "correct_answer")), "")
+    texts = [text for value in _values(row, "question", "problem", "prompt") if (text := _text(value))]
     if not answer or not texts:
         raise ValueError("neither a question (question, problem, prompt) nor an answer (ground_truth, answer) found")
-    options = next((_listed(value) for value in _found(row, "options", "choices")), [])
+    options = next((_listed(value) for value in _values(row, "options", "choices")), [])
     stem = texts[0]
     for text in texts:
         inline_stem, inline = _inline(text)
@@ -44,12 +44,12 @@ def question(row: dict[str, Any], index: int) -> Question:
         options=options,
         correct=_correct(answer, options),
         source="nvidia/Nemotron-CrossThink",
-        domain=str(next(_found(row, "domain", "subject", "topic", "ability"), "general")),
+        domain=str(next(_values(row, "domain", "subject", "topic", "ability"), "general")),
     )
 
 
-def _found(row: dict[str, Any], *names: str) -> Iterator[Any]:
-    """Yield what the row, or a dictionary inside it, has under these names."""
+def _values(row: dict[str, Any], *names: str) -> Iterator[Any]:
+    """Yield the non-empty values that the row, or a dictionary inside it, has under these names."""
     places = [row, *(row[key] for key in _NESTED if isinstance(row.get(key), dict))]
     for name in names:
         for place in places:
@@ -72,7 +72,7 @@ def _listed(value: Any) -> list[str]:
 
 
 def _inline(text: str) -> tuple[str, list[str]]:
-    """Split a question from the options "A. …", "B. …" on lines of their own; no options unless they run from A on."""
+    """Split a text into question and options "A. …", "B. …", one per line; options must be A, B, C … without a gap."""
     marks = list(_OPTION.finditer(text))
     starts = [k for k, mark in enumerate(marks) if mark[1] == "A"]
     for start in reversed(starts):
@@ -80,7 +80,7 @@ def _inline(text: str) -> tuple[str, list[str]]:
         if len(run) >= 2 and len(run) == len(marks) - start:
             ends = [mark.start() for mark in run[1:]] + [len(text)]
             options = [text[mark.end() : end].strip() for mark, end in zip(run, ends, strict=True)]
-            # what follows the last option after a blank line is an instruction, not an option
+            # A paragraph after the last option is an instruction and does not belong to the option.
             options[-1] = re.split(r"\n\s*\n", options[-1])[0].strip()
             return _HEADING.sub("", text[: run[0].start()]).strip(), options
     return text, []
@@ -91,6 +91,6 @@ def _correct(answer: str, options: list[str]) -> int:
     if answer in options:
         return options.index(answer)
     match = _LETTER.fullmatch(answer)
-    if match and LETTERS.index(match[1]) < len(options):
-        return LETTERS.index(match[1])
+    if match and index_of(match[1]) < len(options):
+        return index_of(match[1])
     raise ValueError(f"answer {answer!r} names none of the options {options}")

@@ -1,4 +1,4 @@
-"""GPQA (`Idavidrein/gpqa`, gated; gpqa_main and gpqa_diamond): the right answer and three wrong ones in columns."""
+"""GPQA (`Idavidrein/gpqa`, gated; gpqa_main and gpqa_diamond): one correct answer, three incorrect ones."""
 
 import hashlib
 from typing import Any
@@ -12,7 +12,7 @@ LICENCE = "CC-BY-4.0"
 
 
 def question(row: dict[str, Any], index: int) -> Question:
-    """Return one question, its four answers in an order that a hash of the question decides: the same in every run."""
+    """Return one question; a hash of its text decides the order of the four options, so every run has the same."""
     stem = row["Question"].strip()
     order = sorted(range(len(ANSWERS)), key=lambda place: hashlib.sha256(f"{place}\n{stem}".encode()).digest())
     return multiple_choice(

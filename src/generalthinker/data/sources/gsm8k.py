@@ -1,4 +1,4 @@
-"""GSM8K (`openai/gsm8k`, main): the reference number stands after "####"."""
+"""GSM8K (`openai/gsm8k`, main): the reference answer follows "####"."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ LICENCE = "MIT"
 
 
 def question(row: dict[str, Any], index: int) -> Question:
-    """Return one word problem; thousands commas leave the reference. Raises ValueError without "####"."""
+    """Return one word problem; thousands separators are removed from the answer. Raises ValueError without "####"."""
     _, mark, number = row["answer"].rpartition("####")
     if not mark:
         raise ValueError('no "####" in the answer')

@@ -9,7 +9,7 @@ LICENCE = "MIT"
 
 
 def question(row: dict[str, Any], index: int) -> Question:
-    """Return one problem with its short answer; subject and level are not asked for."""
+    """Return one problem with its short answer; the columns subject and level are optional."""
     return Question(
         id=str(row.get("unique_id") or f"math-{index}"),
         question=row["problem"].strip(),

@@ -1,4 +1,4 @@
-"""Minerva (`math-ai/minervamath`): undergraduate science with units and scientific notation in the references."""
+"""Minerva (`math-ai/minervamath`): undergraduate science; the answers have units and scientific notation."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def question(row: dict[str, Any], index: int) -> Question:
     return Question(
         id=f"minerva-{index}",
         question=row["question"].strip(),
-        answer=str(row["answer"]).strip(),
+        answer="" if row["answer"] is None else str(row["answer"]).strip(),
         answer_type="math",
         options=None,
         answer_letter=None,

@@ -1,4 +1,4 @@
-"""MMLU (`cais/mmlu`, all): four choices, the answer as an index."""
+"""MMLU (`cais/mmlu`, all): four options; the answer is an index."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""MMLU-Redux (`edinburgh-dawg/mmlu-redux-2.0`): 57 subjects of 100 questions, all of them, with MMLU's own label."""
+"""MMLU-Redux (`edinburgh-dawg/mmlu-redux-2.0`): 57 subjects with 100 questions each; all keep MMLU's own label."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ LICENCE = "CC-BY-4.0"
 
 
 def question(row: dict[str, Any], index: int) -> Question:
-    """Return one question; what the annotators said about it (`error_type`, `correct_answer`) changes nothing."""
+    """Return one question; the annotators' columns (`error_type`, `correct_answer`) are not used."""
     return multiple_choice(
         id=f"mmlu-redux-{index}",
         stem=row["question"],
         options=row["choices"],
         correct=int(row["answer"]),
         source="edinburgh-dawg/mmlu-redux-2.0",
-        # fetch puts the subset's name here where it reads all of a dataset's subsets
+        # `fetch` adds the subset's name when it reads all subsets of a dataset.
         domain=str(row.get("subset") or "mmlu-redux"),
     )

@@ -1,8 +1,8 @@
-"""SuperGPQA (`m-a-p/SuperGPQA`): graduate-level questions, four to ten options."""
+"""SuperGPQA (`m-a-p/SuperGPQA`): graduate-level questions with four to ten options."""
 
 from typing import Any
 
-from generalthinker.data.choices import LETTERS, multiple_choice
+from generalthinker.data.choices import index_of, multiple_choice
 from generalthinker.records import Question
 
 COLUMNS = ("uuid", "question", "options", "answer_letter")
@@ -10,12 +10,12 @@ LICENCE = "ODC-BY"
 
 
 def question(row: dict[str, Any], index: int) -> Question:
-    """Return one question; the letter, not the answer's text, decides which option is right."""
+    """Return one question; the letter, not the answer's text, decides which option is correct."""
     return multiple_choice(
         id=str(row["uuid"]),
         stem=row["question"],
         options=row["options"],
-        correct=LETTERS.index(row["answer_letter"].strip()),
+        correct=index_of(row["answer_letter"].strip()),
         source="m-a-p/SuperGPQA",
         domain=str(row.get("discipline") or "supergpqa"),
     )

@@ -1,4 +1,4 @@
-"""The embedded default's questions (`dataset: synthetic`), already in the form of a question."""
+"""The demo's generated questions (`dataset: synthetic`)."""
 
 from typing import Any
 
@@ -9,5 +9,5 @@ LICENCE = "MIT"
 
 
 def question(row: dict[str, Any], index: int) -> Question:
-    """Return a generated row as a question; the worked solution and the guess that the row also has stay behind."""
+    """Return a generated row as a question, without its worked solution and its guess."""
     return Question(**{column: row[column] for column in COLUMNS}, source="synthetic")
