@@ -41,8 +41,8 @@ def _train(settings: Path, name: str, stop: Stop | None) -> None:
     import torch
 
     from generalthinker.config.load import load_frozen
-    from generalthinker.training.run import train
     from sample_methods import with_samples
+    from tiny import train
 
     torch.set_num_threads(1)
     with Path(f"{settings}.log").open("a") as log:
@@ -102,4 +102,4 @@ def _arm(stop: Stop) -> None:
         case "mark":
             before(MarkComplete, "on_save", lambda _, args, state, *rest: state.global_step)
         case "record":
-            before(run, "write_json", lambda *_: stop.step)
+            before(run, "write_json", lambda path, _: stop.step if path.name == "run.json" else 0)

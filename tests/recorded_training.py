@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from accelerate.utils import gather_object
 
+import tiny
 from generalthinker.config.load import load_frozen
-from generalthinker.training.run import train
 from generalthinker.training.trainer import MethodTrainer as Trainer
 from sample_methods import with_samples
 
@@ -50,7 +50,7 @@ def main(settings_file, name, report, record=None):
         return output
 
     Trainer._generate_single_turn, Trainer._generate_and_score_completions = recorded, reported
-    train(settings, settings.run(name), int(os.environ["WORLD_SIZE"]))
+    tiny.train(settings, settings.run(name), int(os.environ["WORLD_SIZE"]))
     everything = gather_object(rows)
     if os.environ["RANK"] == "0":
         Path(report).write_text(json.dumps(everything))

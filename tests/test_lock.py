@@ -1,4 +1,4 @@
-"""One training per run folder: who holds the lock, who is told, and when it passes on."""
+"""One process per piece of work: who holds the lock, who waits, and when the lock passes on."""
 
 import hashlib
 import json
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from generalthinker.training import lock as locking
-from generalthinker.training.lock import RunLock, RunLockedError
+from generalthinker import lock as locking
+from generalthinker.lock import FolderLock, is_held
 
 
 def write_lock(folder, age=0.0, **owner):
@@ -29,30 +29,78 @@ def ended_process():
 
 
 def test_a_lock_is_held_while_training_and_gone_afterwards(tmp_path):
-    with RunLock(tmp_path / "new/run"):
+    with FolderLock(tmp_path / "new/run"):
         owner = json.loads((tmp_path / "new/run/lock").read_text())
         assert (owner["pid"], owner["host"]) == (os.getpid(), socket.gethostname())
     assert list((tmp_path / "new/run").iterdir()) == []
 
 
 def test_a_failed_training_gives_its_lock_back(tmp_path):
-    with pytest.raises(ZeroDivisionError), RunLock(tmp_path):
+    with pytest.raises(ZeroDivisionError), FolderLock(tmp_path):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_second_trainer_is_told_who_holds_the_run(tmp_path, monkeypatch):
+class Waiter(threading.Thread):
+    """Takes the lock of a folder, holds it until told and gives it back."""
+
+    def __init__(self, folder):
+        super().__init__(daemon=True)
+        self.folder, self.got, self.release = folder, threading.Event(), threading.Event()
+
+    def run(self):
+        with FolderLock(self.folder):
+            self.got.set()
+            self.release.wait(20)
+
+    def end(self):
+        self.release.set()
+        self.join(20)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(locking, "LOOK_SECONDS", 0.02)
+
+
+def test_a_second_process_waits_and_says_for_whom(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("SLURM_JOB_ID", "4711")
-    with RunLock(tmp_path), pytest.raises(RunLockedError) as refused, RunLock(tmp_path):
+    caplog.set_level("INFO")
+    waiter = Waiter(tmp_path)
+    with FolderLock(tmp_path):
+        waiter.start()
+        assert not waiter.got.wait(0.3)
+        assert is_held(tmp_path)
+    assert waiter.got.wait(10), "it takes over as soon as the first has ended"
+    waiter.end()
+    for part in (str(tmp_path), f"process {os.getpid()}", socket.gethostname(), "SLURM job 4711", "waiting"):
+        assert part in caplog.text
+    assert not is_held(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_handed_to_the_process_that_is_started(tmp_path, monkeypatch):
+    with FolderLock(tmp_path) as parent:
+        parent.hand_over()
+        token = os.environ.pop(locking.TOKEN_VARIABLE)
+        with FolderLock(tmp_path, token):
+            assert json.loads((tmp_path / "lock").read_text())["token"] == token
+            waiter = Waiter(tmp_path)
+            waiter.start()
+            assert not waiter.got.wait(0.2), "to all others it is held"
+        waiter.got.wait(10)
+        waiter.end()
+
+
+def test_a_reused_process_number_is_not_the_owner(tmp_path):
+    write_lock(tmp_path, pid=os.getpid(), process_start="1")
+    with FolderLock(tmp_path):
         pass
-    for part in (str(tmp_path), f"process {os.getpid()}", socket.gethostname(), "SLURM job 4711", "scancel 4711"):
-        assert part in str(refused.value)
-    assert not (tmp_path / "lock").exists(), "the first one's end is not disturbed"
 
 
 def test_a_dead_owners_lock_is_taken_over(tmp_path):
     write_lock(tmp_path, pid=ended_process())
-    with RunLock(tmp_path):
+    with FolderLock(tmp_path):
         assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
 
 
@@ -61,36 +109,35 @@ def test_an_owner_that_ended_without_being_waited_for_is_dead(tmp_path):
     while "Z" not in Path(f"/proc/{zombie.pid}/stat").read_text().rpartition(")")[2]:
         time.sleep(0.01)
     write_lock(tmp_path, pid=zombie.pid)
-    with RunLock(tmp_path):
+    with FolderLock(tmp_path):
         pass
     zombie.wait()
 
 
-@pytest.mark.parametrize("owner", [{"host": "another-node", "pid": 1}, {}])
-def test_an_owner_without_a_sign_of_life_loses_the_lock(tmp_path, owner):
-    write_lock(tmp_path, age=locking.STALE_AFTER_SECONDS - 20, **owner)
-    with pytest.raises(RunLockedError, match="last sign of life 100 s ago"), RunLock(tmp_path):
-        pass
-    write_lock(tmp_path, age=locking.STALE_AFTER_SECONDS + 1, **owner)
-    with RunLock(tmp_path):
-        pass
+@pytest.mark.parametrize("owner", [{"host": "another-node", "pid": 1}, {"host": "another-node", "pid": None}])
+def test_the_lock_of_another_host_is_waited_for_until_it_is_stale(tmp_path, monkeypatch, owner):
+    monkeypatch.setattr(locking, "STALE_AFTER_SECONDS", 1.0)
+    write_lock(tmp_path, **owner)
+    waiter = Waiter(tmp_path)
+    waiter.start()
+    assert not waiter.got.wait(0.5)
+    assert waiter.got.wait(10)
+    waiter.end()
 
 
-def test_an_owner_on_another_host_is_believed_while_its_heart_beats(tmp_path):
-    write_lock(tmp_path, host="another-node", pid=ended_process())
-    with pytest.raises(RunLockedError, match="another-node"), RunLock(tmp_path):
-        pass
-
-
-def test_an_unreadable_lock_counts_until_it_is_stale(tmp_path):
+def test_an_unreadable_lock_counts_until_it_is_stale(tmp_path, monkeypatch):
+    monkeypatch.setattr(locking, "STALE_AFTER_SECONDS", 1.0)
     (tmp_path / "lock").write_text("{")
-    with pytest.raises(RunLockedError), RunLock(tmp_path):
-        pass
+    waiter = Waiter(tmp_path)
+    waiter.start()
+    assert not waiter.got.wait(0.5)
+    assert waiter.got.wait(10)
+    waiter.end()
 
 
 def test_the_heart_beats(tmp_path, monkeypatch):
     monkeypatch.setattr(locking, "HEARTBEAT_SECONDS", 0.01)
-    with RunLock(tmp_path):
+    with FolderLock(tmp_path):
         os.utime(tmp_path / "lock", (0, 0))
         deadline = time.time() + 10
         while (tmp_path / "lock").stat().st_mtime == 0 and time.time() < deadline:
@@ -99,42 +146,36 @@ def test_the_heart_beats(tmp_path, monkeypatch):
 
 
 def test_an_owner_that_lost_its_lock_leaves_the_new_owners_alone(tmp_path):
-    with RunLock(tmp_path):
+    with FolderLock(tmp_path):
         theirs = write_lock(tmp_path, host="another-node")
     assert (tmp_path / "lock").read_text() == theirs
 
 
-def test_of_many_that_find_a_dead_lock_exactly_one_gets_it(tmp_path):
-    contenders = 6
-    for _ in range(40):
+def test_of_many_that_see_a_stale_lock_one_has_it_at_a_time(tmp_path):
+    for _ in range(20):
         write_lock(tmp_path, pid=ended_process())
-        start, end, outcomes = threading.Barrier(contenders), threading.Barrier(contenders), []
+        inside, most = [], []
 
-        def compete(start=start, end=end, outcomes=outcomes):
-            start.wait(10)
-            try:
-                with RunLock(tmp_path):
-                    outcomes.append("won")
-                    end.wait(10)
-            except RunLockedError:
-                outcomes.append("refused")
-                end.wait(10)
-            except OSError as error:
-                outcomes.append(repr(error))
+        def compete(inside=inside, most=most):
+            with FolderLock(tmp_path):
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.005)
+                inside.pop()
 
-        threads = [threading.Thread(target=compete) for _ in range(contenders)]
+        threads = [threading.Thread(target=compete) for _ in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sorted(outcomes) == ["refused"] * (contenders - 1) + ["won"]
+        assert most == [1] * 6
         assert list(tmp_path.iterdir()) == []
 
 
 def test_a_take_over_that_was_cut_off_does_not_block_the_run_for_good(tmp_path, monkeypatch):
-    monkeypatch.setattr(locking, "TURN_SECONDS", 0.2)
+    monkeypatch.setattr(locking, "TAKE_OVER_SECONDS", 0.2)
     text = write_lock(tmp_path, pid=ended_process())
     (tmp_path / f".lock.after.{hashlib.sha256(text.encode()).hexdigest()[:16]}").touch()
-    with RunLock(tmp_path):
+    with FolderLock(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []

@@ -28,7 +28,7 @@ def trained(tmp_path, tiny_model):
         folder.mkdir(exist_ok=True)
         settings = tiny.settings(folder, tiny_model, **{"max_steps": STEPS, "learning_rate": 2e-3} | training)
         [run] = settings.runs(tiny.choice("GeneralThinker"))
-        running.train(settings, run)
+        tiny.train(settings, run)
         layout = Layout(settings.results)
         return layout, run.name, read_json(layout.run_record(run.name))
 

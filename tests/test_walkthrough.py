@@ -8,7 +8,6 @@ import pytest
 
 import tiny
 from generalthinker.reporting.walkthrough import draw_walkthrough
-from generalthinker.training.run import train
 from generalthinker.training.walkthrough import NothingToShowError, write_walkthrough
 
 
@@ -17,7 +16,7 @@ def trained(tmp_path_factory, tiny_model):
     """Settings in which every method that has an adapter is trained for two steps."""
     settings = tiny.settings(tmp_path_factory.mktemp("walk"), tiny_model, max_steps=2, learning_rate=1e-3)
     for method in ("GeneralThinker", "AM only"):
-        train(settings, settings.runs(tiny.choice(method))[0])
+        tiny.train(settings, settings.runs(tiny.choice(method))[0])
     return settings
 
 

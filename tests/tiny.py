@@ -1,5 +1,6 @@
 """A model, questions and settings small enough that a whole training run takes seconds."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +10,12 @@ from generalthinker.config.load import load
 from generalthinker.config.reporting import RunChoice
 from generalthinker.data import synthetic
 from generalthinker.files import write_parquet
+from generalthinker.identity import identity_of_run
 from generalthinker.models.tiny import build
 from generalthinker.paths import Layout
 from generalthinker.records import slug
+from generalthinker.training import run as running
+from generalthinker.training.start import finished_before
 
 DEMO = Path(__file__).parent.parent / "config/demo.yaml"
 VALIDATION_QUESTIONS = 24
@@ -67,6 +71,20 @@ def settings(folder: Path, model: Path, **training):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(model)
     return loaded
+
+
+def train(settings, run, processes: int = 1) -> None:
+    """Train `run` to its end as the command line does, in this process."""
+    identity = identity_of_run(settings, run)
+    if not finished_before(settings, run, identity, "ask"):
+        running.train(settings, run, identity, processes)
+        if os.environ.get("RANK", "0") == "0":
+            finished_before(settings, run, identity, "ask")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a command that is started by a test."""
+    return os.environ | {"OMP_NUM_THREADS": "1"} | more
 
 
 def choice(method: str) -> RunChoice:

@@ -24,9 +24,9 @@ import torch
 import trl.generation.vllm_generation
 import vllm.model_executor.layers.utils
 
+import tiny
 from generalthinker.config.load import load_frozen
 from generalthinker.prompts import question_messages
-from generalthinker.training.run import train
 from generalthinker.training.trainer import MethodTrainer as Trainer
 
 SOME_PROMPT, SAMPLES = [question_messages("What is 2 + 3?")], 8
@@ -71,7 +71,7 @@ def main(settings_file, name, report, *options):
 
     Trainer._generate_single_turn = compared
     try:
-        train(settings, settings.run(name))
+        tiny.train(settings, settings.run(name))
     finally:
         after = base_weights(trainers[0])
         unchanged = all(torch.equal(weights[name], after[name]) for name in weights)

@@ -17,8 +17,10 @@ import typer
 from generalthinker.config import Settings
 from generalthinker.config.load import load, load_frozen
 from generalthinker.errors import StageError
+from generalthinker.identity import Identity
+from generalthinker.keeping import OtherCode
 from generalthinker.paths import Layout
-from generalthinker.records import slug
+from generalthinker.records import RunSpec, slug
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 SettingsFile = Annotated[
@@ -26,6 +28,13 @@ SettingsFile = Annotated[
 ]
 PAPER = "config/config.yaml"
 Threads = Annotated[int, typer.Option(help="CPU threads")]
+OtherCodeChoice = Annotated[
+    OtherCode,
+    typer.Option(
+        envvar="GENERALTHINKER_OTHER_CODE",
+        help="work with the same settings that other code made: stop and ask, use it, or leave it and start over",
+    ),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="model/method[_knob-value …][_seed-n]")]
 
 
@@ -107,15 +116,15 @@ def methods() -> None:
 
 
 @app.command()
-def model(name: str, threads: Threads = 1, settings: SettingsFile = PAPER) -> None:
+def model(name: str, threads: Threads = 1, other_code: OtherCodeChoice = "ask", settings: SettingsFile = PAPER) -> None:
     """Make a model snapshot: download it from the hub, or build and pre-train the demo's."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    from generalthinker.models.snapshot import make
+    from generalthinker.models.snapshot import make_model
 
     loaded = _read(settings)
     models = {slug(known): known for known in loaded.models}
     _choose(models, name, "model")
-    make(loaded.models[models[name]], Path(Layout(loaded.results).model(name)))
+    make_model(loaded, models[name], other_code)
 
 
 @app.command()
@@ -162,26 +171,46 @@ def train(
     run: RunName,
     processes: Annotated[int, typer.Option(help="training processes; 0: one per visible GPU")] = 0,
     threads: Threads = 1,
+    other_code: OtherCodeChoice = "ask",
     settings: SettingsFile = PAPER,
 ) -> None:
-    """Train one run, or continue it after a kill."""
-    loaded = _read(settings)
+    """Train one run, continue it after a kill, or put its finished result back."""
+    from generalthinker.identity import identity_of_run
+    from generalthinker.lock import TOKEN_VARIABLE, FolderLock
+    from generalthinker.training.start import finished_before
+
+    loaded, layout = _with_layout(settings)
     spec = loaded.run(run)
+    if spec.seed is None:
+        raise StageError(f"{run}: {spec.method} is not trained")
+    identity = identity_of_run(loaded, spec)
     _compute(threads)
+    if int(os.environ.get("RANK", "0")) > 0:
+        _train(loaded, spec, identity, processes, threads)
+        return
+    with FolderLock(layout.run(run), os.environ.pop(TOKEN_VARIABLE, None)) as lock:
+        if finished_before(loaded, spec, identity, other_code):
+            return
+        if "LOCAL_RANK" not in os.environ:
+            from generalthinker.training.launcher import launch, require_rollout_engine, split_batch, visible_gpus
+
+            processes = processes or max(1, visible_gpus())
+            split_batch(loaded.training, processes)
+            require_rollout_engine(loaded.training)
+            if processes > 1:
+                lock.hand_over()
+                launch(settings, run, processes, threads)
+        _train(loaded, spec, identity, processes, threads)
+        finished_before(loaded, spec, identity, other_code)
+
+
+def _train(settings: Settings, run: RunSpec, identity: Identity, processes: int, threads: int) -> None:
     import torch
-
-    from generalthinker.training.launcher import launch, require_rollout_engine, split_batch, visible_gpus
-
-    torch.set_num_threads(threads)
-    wanted = processes or max(1, visible_gpus())
-    split_batch(loaded.training, wanted)
-    require_rollout_engine(loaded.training)
-    if wanted > 1 and "LOCAL_RANK" not in os.environ:
-        launch(settings, run, wanted, threads)
 
     from generalthinker.training.run import train as train_run
 
-    train_run(loaded, spec, wanted)
+    torch.set_num_threads(threads)
+    train_run(settings, run, identity, processes)
 
 
 @app.command()
@@ -204,14 +233,20 @@ def walkthrough(run: RunName, threads: Threads = 1, settings: SettingsFile = PAP
 
 
 @app.command()
-def generate(run: RunName, suite: str, threads: Threads = 1, settings: SettingsFile = PAPER) -> None:
+def generate(
+    run: RunName,
+    suite: str,
+    threads: Threads = 1,
+    other_code: OtherCodeChoice = "ask",
+    settings: SettingsFile = PAPER,
+) -> None:
     """Generate the greedy responses of one run to one suite of benchmarks."""
     loaded = _read(settings)
     _choose(loaded.evaluation.suites, suite, "suite")
     _compute(threads)
     from generalthinker.generation.stage import generate_suite
 
-    generate_suite(loaded, loaded.run(run), suite)
+    generate_suite(loaded, loaded.run(run), suite, other_code=other_code)
 
 
 @app.command()

@@ -6,11 +6,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+if TYPE_CHECKING:
+    import pandas as pd
 
 METADATA_KEY = b"generalthinker"
 
@@ -27,6 +26,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     try:
         yield temporary
+        make_readable(temporary)
         if target.is_dir():
             shutil.rmtree(target)
         temporary.replace(target)
@@ -35,6 +35,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def make_readable(path: Path) -> None:
+    """Give a file, or all files of a folder, the permissions of a newly written file: some writers use mode 0600."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for file in [path] if path.is_file() else path.rglob("*"):
+        if file.is_file() and not file.is_symlink() and file.stat().st_nlink == 1:
+            file.chmod(0o666 & ~mask)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -53,8 +62,12 @@ def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def write_parquet(path: str | Path, frame: pd.DataFrame, metadata: dict[str, Any] | None = None) -> None:
+def write_parquet(path: str | Path, frame: "pd.DataFrame", metadata: dict[str, Any] | None = None) -> None:
     """Write `frame` to `path` by rename, with `metadata` (JSON-able) inside the file's schema: the two never part."""
+    # Imported here: commands that read no table start a second earlier.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     table = pa.Table.from_pandas(frame, preserve_index=False)
     encoded = json.dumps(metadata or {}, sort_keys=True, ensure_ascii=False).encode()
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), METADATA_KEY: encoded})
@@ -62,8 +75,10 @@ def write_parquet(path: str | Path, frame: pd.DataFrame, metadata: dict[str, Any
         pq.write_table(table, temporary)
 
 
-def read_parquet(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read_parquet(path: str | Path) -> tuple["pd.DataFrame", dict[str, Any]]:
     """Return the frame and the metadata that `write_parquet` wrote to `path`."""
+    import pyarrow.parquet as pq
+
     table = pq.read_table(path)
     metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
     return table.to_pandas(), metadata

@@ -56,6 +56,10 @@ class Layout:
         """Settings, versions, hardware and commit of one run."""
         return f"{self.run(run)}/run.json"
 
+    def lock(self, kind: str, label: str) -> str:
+        """Folder of the lock that a job holds while it makes this result."""
+        return f"{self.results}/kept/locks/{kind}/{label}"
+
     def walkthrough(self, run: str, suffix: str) -> str:
         """One response of the trained policy, token by token, as a table and a picture."""
         return f"{self.results}/walkthroughs/{run}.{suffix}"

@@ -1,8 +1,6 @@
 """Where a result comes from: versions, hardware, commit. Recorded beside every result."""
 
-import ast
 import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -38,19 +36,21 @@ def hardware() -> dict[str, Any]:
 
 @cache
 def commit() -> str:
-    """Return the project's commit, with `+changes` where tracked files differ from it; `unknown` outside a checkout."""
+    """Return the project's commit; `unknown` outside a checkout.
+
+    `+changes` follows it where tracked files differ, or where the package has files that git does not track.
+    """
     root = Path(__file__).resolve().parent
     try:
         head = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True, timeout=20
         ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            timeout=20,
-        ).stdout.strip()
+        changed = any(
+            subprocess.run(
+                ["git", "status", "--porcelain", *scope], cwd=root, capture_output=True, text=True, timeout=20
+            ).stdout.strip()
+            for scope in (["--untracked-files=no"], ["--", "."])
+        )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return f"{head}+changes" if changed else head
@@ -60,18 +60,6 @@ def file_hash(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def identity_hash(identity: dict[str, Any]) -> str:
-    """Return a short name for everything that a result depends on."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def code_fingerprint(package: str) -> str:
-    """Return a short hash of what the code of `generalthinker.<package>` does: comments and layout do not count."""
-    files = sorted((Path(__file__).parent / package).rglob("*.py"))
-    code = [ast.dump(ast.parse(path.read_text(encoding="utf-8"))) for path in files]
-    return hashlib.sha256("\n".join(code).encode()).hexdigest()[:16]
 
 
 def _processor() -> str:

@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 from generalthinker.config import SettingsError, parse_settings
 from generalthinker.config.load import freeze, frozen_path
 from generalthinker.paths import Layout
-from generalthinker.provenance import code_fingerprint
+from generalthinker.code_versions import fingerprint_with_imports
 from generalthinker.records import slug
 from generalthinker.reporting import cells, tables
 

@@ -19,7 +19,10 @@ rule generate:
         mem_mb=8000,
         gpu=1,
     params:
-        evaluation=lambda w: settings.generation_identity(w.suite),
+        evaluation=lambda w: {
+            name: settings.generation_identity(name)
+            for name in settings.suite_benchmarks(w.suite)
+        },
     message:
         "Generating: {wildcards.run} on {wildcards.suite}"
     shell:
@@ -42,7 +45,7 @@ rule grade:
     resources:
         mem_mb=4000,
     params:
-        grader=code_fingerprint("answers"),
+        grader=fingerprint_with_imports("answers/stage.py"),
     message:
         "Grading: {wildcards.run} on {wildcards.suite}"
     shell:

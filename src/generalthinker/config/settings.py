@@ -274,13 +274,10 @@ class Settings(Section):
     def _by_slug(section: dict[str, Any]) -> dict[str, str]:
         return {slug(name): name for name in section}
 
-    def generation_identity(self, suite: str) -> dict[str, Any]:
-        """Return exactly what decides the responses of one suite, the questions aside."""
+    def generation_identity(self, benchmark: str) -> dict[str, Any]:
+        """Return exactly what decides the responses to one benchmark, the questions and the model aside."""
         evaluation = self.evaluation.model_dump(exclude={"suites", "gpu_memory_utilization", "batch_size"})
-        return {
-            **evaluation,
-            "benchmarks": {name: self.benchmarks[name].limit for name in self.suite_benchmarks(suite)},
-        }
+        return {**evaluation, "limit": self.benchmarks[benchmark].limit}
 
     def suite_benchmarks(self, suite: str) -> list[str]:
         """Return the benchmarks of `suite`."""

@@ -1,7 +1,6 @@
 """One suite of benchmarks through one engine session; benchmarks that are finished stay finished."""
 
 import logging
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,61 +11,67 @@ from transformers import AutoTokenizer
 from generalthinker.config.settings import Settings
 from generalthinker.files import read_parquet, write_parquet
 from generalthinker.generation import Engine, Generated, open_engine
+from generalthinker.identity import identity_of_generation
+from generalthinker.keeping import OtherCode, Store
+from generalthinker.lock import FolderLock
 from generalthinker.paths import Layout
 from generalthinker.prompts import question_prompt
-from generalthinker.provenance import commit, file_hash, hardware, identity_hash, versions
+from generalthinker.provenance import commit, hardware, versions
 from generalthinker.records import RunSpec, slug
 
+RESPONSES = "responses.parquet"
 logger = logging.getLogger(__name__)
 
 
 def generate_suite(
-    settings: Settings, run: RunSpec, suite: str, open_session: Callable[..., Engine] = open_engine
+    settings: Settings,
+    run: RunSpec,
+    suite: str,
+    open_session: Callable[..., Engine] = open_engine,
+    other_code: OtherCode = "ask",
 ) -> Path:
     """Write the raw responses of `run` to every question of `suite` and return the file.
 
-    Each finished benchmark is kept beside the output until the suite is whole, so a job that is killed resumes after
-    it; the parts belong to one set of settings, adapter and questions and are never mixed with another's.
+    Each finished benchmark is kept under its identity, so a job that is started again generates only what is missing.
+    Raises OtherCodeError where other code generated a benchmark's responses and `other_code` is "ask".
     """
-    layout = Layout(settings.results)
+    layout, store = Layout(settings.results), Store(settings.results)
     out = Path(layout.generations(run.name, suite))
-    model = Path(layout.model(slug(run.model)))
-    adapter = Path(layout.adapter(run.name)) if run.seed is not None else None
-    identity = settings.generation_identity(suite) | {
-        "adapter": file_hash(adapter / "adapter_model.safetensors") if adapter else None
-    }
-    parts = out.with_name(f"{out.stem}.parts")
     frames: list[pd.DataFrame] = []
     sessions: list[dict[str, Any]] = []
     engine: Engine | None = None
-    for name in settings.suite_benchmarks(suite):
-        questions_file = layout.benchmark(slug(name))
-        part = parts / f"{slug(name)}-{identity_hash(identity | {'questions': file_hash(questions_file)})}.parquet"
-        if part.exists():
-            logger.info("%s: already generated", name)
-        else:
-            if engine is None:
-                engine = open_session(settings.evaluation, model, adapter)
-            _generate_benchmark(settings, engine, model, name, questions_file, part)
-        frame, session = read_parquet(part)
-        frames.append(frame)
-        sessions.append(session)
-    write_parquet(
-        out,
-        pd.concat(frames, ignore_index=True),
-        {"run": run.name, "suite": suite, "generation": _common(sessions), "settings": identity},
-    )
-    shutil.rmtree(parts, ignore_errors=True)  # a second job on the same suite may have been quicker
+    with FolderLock(layout.lock("generations", f"{run.name}/{suite}")):
+        for name in settings.suite_benchmarks(suite):
+            identity = identity_of_generation(settings, run, suite, name)
+            kept = store.find_or_ask(identity, other_code)
+            if kept is None:
+                if engine is None:
+                    adapter = Path(layout.adapter(run.name)) if run.seed is not None else None
+                    engine = open_session(settings.evaluation, Path(layout.model(slug(run.model))), adapter)
+                with store.keeping(identity) as folder:
+                    _generate_benchmark(settings, engine, run, name, folder / RESPONSES)
+                kept = store.find(identity)
+                assert kept is not None
+            else:
+                logger.info("%s: already generated; its responses are in %s", name, kept.folder)
+            frame, session = read_parquet(kept.folder / RESPONSES)
+            frames.append(frame)
+            sessions.append(session | {"code": kept.code})
+        limits = {name: settings.benchmarks[name].limit for name in settings.suite_benchmarks(suite)}
+        write_parquet(
+            out,
+            pd.concat(frames, ignore_index=True),
+            {"run": run.name, "suite": suite, "generation": _common(sessions), "settings": {"benchmarks": limits}},
+        )
     return out
 
 
-def _generate_benchmark(
-    settings: Settings, engine: Engine, model: Path, name: str, questions_file: str, part: Path
-) -> None:
-    questions, _ = read_parquet(questions_file)
+def _generate_benchmark(settings: Settings, engine: Engine, run: RunSpec, name: str, out: Path) -> None:
+    layout = Layout(settings.results)
+    questions, _ = read_parquet(layout.benchmark(slug(name)))
     if limit := settings.benchmarks[name].limit:
         questions = questions.head(limit)
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(layout.model(slug(run.model)))
     logger.info("%s: %d questions on %s", name, len(questions), engine.description["engine"])
     prompts = [question_prompt(tokenizer, text) for text in questions["question"]]
     lengths = [len(ids) for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]]
@@ -94,7 +99,7 @@ def _generate_benchmark(
             "truncated": [response.truncated for response in responses],
         }
     )
-    write_parquet(part, frame, engine.description | {"versions": versions(), **hardware(), "commit": commit()})
+    write_parquet(out, frame, engine.description | {"versions": versions(), **hardware(), "commit": commit()})
 
 
 def _common(sessions: list[dict[str, Any]]) -> dict[str, Any]:

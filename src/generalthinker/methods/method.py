@@ -188,8 +188,8 @@ class Method(Section):
         return {name: value for name, value in values.items() if not isinstance(value, bool)}
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that decide a run's result, with the version of the code."""
-        return {**self.model_dump(), "version": self.VERSION}
+        """Return the settings that decide a run's result; versions of the code are recorded apart from settings."""
+        return self.model_dump()
 
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[Any]:
         """Return one value per response of this process: a number, or anything that `rewards` makes one of."""

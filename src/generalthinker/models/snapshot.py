@@ -3,23 +3,50 @@
 from pathlib import Path
 
 from generalthinker.config.data import HubModelSettings, TinyModelSettings
+from generalthinker.config.settings import Settings
 from generalthinker.data import hub
 from generalthinker.files import replacing, write_json
+from generalthinker.identity import identity_of_model
+from generalthinker.keeping import OtherCode, Store
+from generalthinker.lock import FolderLock
+from generalthinker.paths import Layout
+from generalthinker.records import slug
+
+SNAPSHOT = "model"
 
 
-def make(settings: HubModelSettings | TinyModelSettings, out: Path) -> None:
-    """Write the model to the folder `out`; files in the hub's cache are not downloaded again."""
-    if isinstance(settings, TinyModelSettings):
-        from generalthinker.models.tiny import build
+def make_model(settings: Settings, name: str, other_code: OtherCode = "ask") -> None:
+    """Write model `name` to its folder; what is in the hub's cache or was built before is not made again.
 
-        build(out, **settings.model_dump(exclude={"kind", "label"}))
+    Raises OtherCodeError where other code built it and `other_code` is "ask".
+    """
+    model, layout = settings.models[name], Layout(settings.results)
+    out = Path(layout.model(slug(name)))
+    if isinstance(model, HubModelSettings):
+        _link_snapshot(model, out)
         return
-    cached = hub.snapshot(hub.of_model(settings))
+    store, identity = Store(settings.results), identity_of_model(settings, name)
+    with FolderLock(layout.lock("models", slug(name))):
+        kept = store.find_or_ask(identity, other_code)
+        if kept is None:
+            with store.keeping(identity) as folder:
+                _build(model, folder / SNAPSHOT)
+            kept = store.find(identity)
+            assert kept is not None
+        store.put_back(kept, {SNAPSHOT: out})
+
+
+def _build(model: TinyModelSettings, out: Path) -> None:
+    from generalthinker.models.tiny import build
+
+    build(out, **model.model_dump(exclude={"kind", "label"}))
+
+
+def _link_snapshot(model: HubModelSettings, out: Path) -> None:
+    cached = hub.snapshot(hub.of_model(model))
     with replacing(out) as temporary:
         temporary.mkdir()
         for file in cached.iterdir():
             # The files are links into the cache, so that a model of 15 GB is stored only once.
             (temporary / file.name).symlink_to(file.resolve())
-        write_json(
-            temporary / "snapshot.json", {"id": settings.id, "revision": settings.revision, "commit": cached.name}
-        )
+        write_json(temporary / "snapshot.json", {"id": model.id, "revision": model.revision, "commit": cached.name})

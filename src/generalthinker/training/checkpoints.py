@@ -1,7 +1,7 @@
 """Checkpoints that can be trusted: complete ones are marked, marked ones are verified, the newest good one is used.
 
 They live in `<run>/checkpoints/<identity>/`, outside Snakemake's declared outputs, and belong to one identity
-(settings, data, model): a run whose settings changed never continues from the old settings' weights.
+(settings, data, models, code): after a change of any of these a run never continues from earlier weights.
 """
 
 import logging

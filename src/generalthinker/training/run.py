@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,37 +15,99 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, P
 from trl import GRPOConfig
 
 from generalthinker.config.settings import Settings
-from generalthinker.files import read_parquet, replacing, write_json, write_parquet
+from generalthinker.files import read_json, read_parquet, write_json, write_parquet
+from generalthinker.identity import Identity
+from generalthinker.keeping import Store
 from generalthinker.paths import Layout
 from generalthinker.prompts import question_messages
-from generalthinker.provenance import commit, file_hash, hardware, identity_hash, versions
+from generalthinker.provenance import commit, hardware, versions
 from generalthinker.records import RunSpec, slug
 from generalthinker.training.checkpoints import MarkComplete, checkpoint_of, newest_good, require_good, step_of
 from generalthinker.training.history import History
 from generalthinker.training.interrupt import InterruptedTrainingError, StopOnSignal
 from generalthinker.training.launcher import split_batch
-from generalthinker.training.lock import RunLock
+from generalthinker.training.start import MADE_BY, SESSIONS, checkpoints_of, sessions
 from generalthinker.training.trainer import MethodTrainer
 from generalthinker.training.validation import SaveWhatIsValidated
 
 logger = logging.getLogger(__name__)
-HASHED_BELOW_BYTES = 256 * 2**20
 
 
-def train(settings: Settings, run: RunSpec, processes: int = 1) -> None:
-    """Train `run` and write its adapter, history, timing and record below `runs/`.
+def train(settings: Settings, run: RunSpec, identity: Identity, processes: int = 1) -> None:
+    """Train `run` and keep its adapter, history, timing and record under `identity`.
 
-    Resumes from the newest good checkpoint of the same settings, data and model. Raises RunLockedError if another
-    process trains this run, InterruptedTrainingError after a checkpoint on SIGTERM or SIGUSR1.
+    Resumes from the newest good checkpoint of the same identity. The caller holds the run folder's lock. Raises
+    InterruptedTrainingError after a checkpoint on SIGINT, SIGTERM or SIGUSR1.
     """
+    started = time.time()
     layout = Layout(settings.results)
     main = os.environ.get("RANK", "0") == "0"
-    folder = Path(layout.run(run.name))
+    checkpoints = checkpoints_of(layout, run) / identity.hash
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    arguments = grpo_arguments(settings, run, processes, str(checkpoints))
+    trainer = build_trainer(settings, run, arguments)
+
+    history = History(checkpoints, trainer.seconds, trainer.method.METRICS)
+    stop = StopOnSignal()
+    # The history's own line per step says more in a log file than a progress bar.
+    for kind in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(kind)
+    for callback in (history, SaveWhatIsValidated(), MarkComplete(), stop):
+        trainer.add_callback(callback)
+    resume = newest_good(checkpoints) if main else None
+    if processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        resume = broadcast_object_list([resume])[0]
+    if main:
+        history.trim(step_of(resume) if resume else 0)
+        write_json(checkpoints / SESSIONS, [*sessions(checkpoints), _session(processes, resume)])
+        logger.info("%s: %s", run.name, f"resuming from {resume}" if resume else "starting")
+    with stop:
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    if stop.received:
+        raise InterruptedTrainingError(
+            f"{run.name}: {stop.received} at step {trainer.state.global_step}; a checkpoint is in {checkpoints}, "
+            "start the same command again to continue"
+        )
     if not main:
-        _train(settings, run, layout, folder, processes, main)
         return
-    with RunLock(folder):
-        _train(settings, run, layout, folder, processes, main)
+
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    kept = trainer.state.best_global_step or trainer.state.global_step
+    if settings.training.validate_every:
+        load_adapter(model, require_good(checkpoint_of(checkpoints, kept)))
+
+    metrics, timing = history.frames()
+    with Store(settings.results).keeping(identity) as folder:
+        write_parquet(folder / "history.parquet", metrics, {"run": run.name})
+        write_parquet(folder / "timing.parquet", timing, {"run": run.name})
+        write_json(
+            folder / "run.json",
+            {
+                "run": run.name,
+                "identity": identity.deciding,
+                "code": identity.code,
+                "continued_from": read_json(checkpoints / MADE_BY).get("continued_from"),
+                "grpo": {key: value for key, value in arguments.items() if key != "output_dir"},
+                "processes": processes,
+                "sessions": sessions(checkpoints),
+                "versions": versions(),
+                "hardware": hardware(),
+                "commit": commit(),
+                "steps": trainer.state.global_step,
+                "validation": [
+                    {"step": row["step"], "accuracy": row["eval_accuracy"]}
+                    for row in trainer.state.log_history
+                    if "eval_accuracy" in row
+                ],
+                "kept_step": kept,
+                "seconds_since_start": round(time.time() - started, 1),
+                "training_seconds": round(float(timing["seconds"].sum()), 1),
+                "resumed_from_step": step_of(resume) if resume else None,
+            },
+        )
+        model.save_pretrained(folder / "adapter")
 
 
 def grpo_arguments(settings: Settings, run: RunSpec, processes: int, output_dir: str) -> dict[str, Any]:
@@ -137,81 +198,6 @@ def grpo_arguments(settings: Settings, run: RunSpec, processes: int, output_dir:
     return arguments
 
 
-def _train(settings: Settings, run: RunSpec, layout: Layout, folder: Path, processes: int, main: bool) -> None:
-    started = time.time()
-    model_folder = Path(layout.model(slug(run.model)))
-    identity = settings.training_identity(run) | {
-        "train": file_hash(layout.train),
-        "weights": _fingerprint(model_folder),
-    }
-    if settings.training.validate_every:
-        identity["validation"] = file_hash(layout.validation)
-    checkpoints = folder / "checkpoints" / identity_hash(identity)
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    arguments = grpo_arguments(settings, run, processes, str(checkpoints))
-    trainer = build_trainer(settings, run, arguments)
-
-    history = History(checkpoints, trainer.seconds, trainer.method.METRICS)
-    stop = StopOnSignal()
-    # The history's own line per step says more in a log file than a progress bar.
-    for kind in (ProgressCallback, PrinterCallback):
-        trainer.remove_callback(kind)
-    for callback in (history, SaveWhatIsValidated(), MarkComplete(), stop):
-        trainer.add_callback(callback)
-    resume = newest_good(checkpoints) if main else None
-    if processes > 1:
-        from accelerate.utils import broadcast_object_list
-
-        resume = broadcast_object_list([resume])[0]
-    if main:
-        history.trim(step_of(resume) if resume else 0)
-        logger.info("%s: %s", run.name, f"resuming from {resume}" if resume else "starting")
-    with stop:
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    if stop.received:
-        raise InterruptedTrainingError(
-            f"{run.name}: {stop.received} at step {trainer.state.global_step}; a checkpoint is in {checkpoints}, "
-            "start the same command again to continue"
-        )
-    if not main:
-        return
-
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    kept = trainer.state.best_global_step or trainer.state.global_step
-    if settings.training.validate_every:
-        load_adapter(model, require_good(checkpoint_of(checkpoints, kept)))
-
-    metrics, timing = history.frames()
-    write_parquet(layout.history(run.name), metrics, {"run": run.name})
-    write_parquet(layout.timing(run.name), timing, {"run": run.name})
-    write_json(
-        layout.run_record(run.name),
-        {
-            "run": run.name,
-            "identity": identity,
-            "grpo": {key: value for key, value in arguments.items() if key != "output_dir"},
-            "processes": processes,
-            "versions": versions(),
-            "hardware": hardware(),
-            "commit": commit(),
-            "steps": trainer.state.global_step,
-            "validation": [
-                {"step": row["step"], "accuracy": row["eval_accuracy"]}
-                for row in trainer.state.log_history
-                if "eval_accuracy" in row
-            ],
-            "kept_step": kept,
-            "seconds_since_start": round(time.time() - started, 1),
-            "training_seconds": round(float(timing["seconds"].sum()), 1),
-            "resumed_from_step": step_of(resume) if resume else None,
-        },
-    )
-    # The adapter is written last: its presence marks a finished run.
-    with replacing(layout.adapter(run.name)) as temporary:
-        model.save_pretrained(temporary)
-    shutil.rmtree(folder / "checkpoints")
-
-
 def build_trainer(settings: Settings, run: RunSpec, arguments: dict[str, Any]) -> MethodTrainer:
     """Return the trainer of `run` on the settings' model and training questions, with a fresh adapter."""
     layout = Layout(settings.results)
@@ -266,10 +252,13 @@ def _rows_of(file: str) -> Dataset:
     return training_rows(questions.to_dict("records"))
 
 
-def _fingerprint(model_folder: Path) -> dict[str, str]:
-    """Return what tells these weights from others: hashes, or sizes where a pinned revision stands behind them."""
-    files = sorted(model_folder.glob("*.safetensors"))
+def _session(processes: int, resume: Path | None) -> dict[str, Any]:
+    """Return what one start of a training adds to its record."""
     return {
-        path.name: file_hash(path) if path.stat().st_size < HASHED_BELOW_BYTES else f"{path.stat().st_size} bytes"
-        for path in files
+        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "from_step": step_of(resume) if resume else 0,
+        "processes": processes,
+        "hardware": hardware(),
+        "commit": commit(),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
     }

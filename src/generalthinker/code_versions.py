@@ -1,0 +1,154 @@
+"""Which code made a result: a version per component, raised by its author whenever results change.
+
+`code_versions.json` holds, for every component, the version and the fingerprint of the code that it stands for. Where
+the code is another one (an edited clone), the version is followed by that code's own fingerprint, as in `1+3f9c01ab`:
+results of edited code are never taken for results of the version. A test fails while the two differ.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from generalthinker.methods import FAMILIES, Method
+
+PACKAGE = Path(__file__).parent
+RECORDED = PACKAGE / "code_versions.json"
+# component → the files (relative to the package) whose code decides results
+FILES = {
+    "prompts": ("prompts.py",),
+    "answers": ("answers",),
+    "rewards": ("rewards",),
+    "credit": ("credit",),
+    "training": (
+        "training/colocated.py",
+        "training/memory.py",
+        "training/run.py",
+        "training/scoring.py",
+        "training/trainer.py",
+        "training/validation.py",
+    ),
+    "generation": ("generation",),
+    "pretraining": ("models/tiny.py", "data/synthetic.py"),
+}
+OF_A_RUN = ("prompts", "answers", "rewards", "credit", "training")
+OF_A_GENERATION = ("prompts", "generation")
+OF_A_MODEL = ("prompts", "pretraining")
+
+Code = dict[str, str]  # component → version
+
+
+def code_of_run(method: Method) -> Code:
+    """Return the versions of the code that trains a run of `method`."""
+    return {**_versions(OF_A_RUN), **_versions([f"method {method.family}"])}
+
+
+def code_of_generation() -> Code:
+    """Return the versions of the code that generates responses."""
+    return _versions(OF_A_GENERATION)
+
+
+def code_of_model() -> Code:
+    """Return the versions of the code that builds and pre-trains a model."""
+    return _versions(OF_A_MODEL)
+
+
+def differences(made_by: Code, now: Code) -> str:
+    """Return in words how two codes differ, with the files; empty where they are the same."""
+    parts = []
+    for component in dict.fromkeys([*made_by, *now]):
+        before, current = made_by.get(component, "none"), now.get(component, "none")
+        if before != current:
+            files = ", ".join(files_of(component)) if component in components() else "unknown files"
+            parts.append(f"{component} {before}, now {current} ({files})")
+    return "; ".join(parts)
+
+
+def components() -> dict[str, int]:
+    """Return component → the version that the code states."""
+    stated = {component: int(_recorded().get(component, {}).get("version", 1)) for component in FILES}
+    return stated | {f"method {family}": kind.VERSION for family, kind in FAMILIES.items()}
+
+
+def files_of(component: str) -> list[str]:
+    """Return the files of a component, relative to the package."""
+    if component in FILES:
+        return [*FILES[component]]
+    kinds = FAMILIES[component.removeprefix("method ")].__mro__
+    modules = [kind.__module__ for kind in kinds if issubclass(kind, Method)]
+    return [f"{module.removeprefix('generalthinker.').replace('.', '/')}.py" for module in modules]
+
+
+@cache
+def fingerprint(files: tuple[str, ...]) -> str:
+    """Return a short hash of what the code in `files` does, without comments, docstrings and layout."""
+    digest = hashlib.sha256()
+    for path in _expanded(files):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
+                first = body[0]
+                if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                    node.body = body[1:]
+        digest.update(f"{path.relative_to(PACKAGE)}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()[:8]
+
+
+def fingerprint_with_imports(module: str) -> str:
+    """Return the fingerprint of `module` (as in "reporting/rows.py") and all it imports from its own package."""
+    package = module.partition("/")[0]
+    pending, seen = [module], set()
+    while pending:
+        current = pending.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        for node in ast.walk(ast.parse((PACKAGE / current).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"generalthinker.{package}"):
+                base = (node.module or "").removeprefix("generalthinker.").replace(".", "/")
+                candidates = [base, *(f"{base}/{alias.name}" for alias in node.names)]
+                pending += [
+                    name
+                    for candidate in candidates
+                    for name in (f"{candidate}.py", f"{candidate}/__init__.py")
+                    if (PACKAGE / name).is_file()
+                ]
+    return fingerprint(tuple(sorted(seen)))
+
+
+def current_record() -> dict[str, dict[str, Any]]:
+    """Return what `code_versions.json` should hold for this code."""
+    return {
+        component: {"version": version, "fingerprint": fingerprint(tuple(files_of(component)))}
+        for component, version in components().items()
+    }
+
+
+def _versions(names: Iterable[str]) -> Code:
+    recorded, stated = _recorded(), components()
+    versions = {}
+    for component in names:
+        now = {"version": stated[component], "fingerprint": fingerprint(tuple(files_of(component)))}
+        known = recorded.get(component) == now
+        versions[component] = str(now["version"]) if known else f"{now['version']}+{now['fingerprint']}"
+    return versions
+
+
+@cache
+def _recorded() -> dict[str, dict[str, Any]]:
+    return json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
+
+
+def _expanded(files: tuple[str, ...]) -> list[Path]:
+    paths = [PACKAGE / file for file in files]
+    return sorted({found for path in paths for found in (path.rglob("*.py") if path.is_dir() else [path])})
+
+
+if __name__ == "__main__":
+    from generalthinker.files import write_json
+
+    write_json(RECORDED, current_record())
