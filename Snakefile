@@ -66,6 +66,7 @@ rule figures:
 
 onstart:
     freeze(settings)
+    refuse_orphans()
 
 
 onsuccess:

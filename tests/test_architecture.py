@@ -11,16 +11,8 @@ from generalthinker.methods import FAMILIES
 
 PACKAGE = Path(__file__).parent.parent / "src/generalthinker"
 FOUNDATION = {
-    "errors",
-    "records",
-    "files",
-    "paths",
-    "prompts",
-    "provenance",
-    "sections",
-    "metrics",
-    "methods",
-    "config",
+    *("errors", "records", "files", "paths", "prompts", "provenance", "sections", "metrics", "methods", "config"),
+    *("code_versions", "identity", "keeping", "lock", "slurm"),
 }
 # package → what it may import of the project besides itself
 ALLOWED = {
@@ -37,6 +29,13 @@ ALLOWED = {
     "rewards": {"records", "answers"},
     "methods": {"sections", "metrics", "records", "prompts", "rewards", "credit"},
     "config": {"errors", "records", "files", "sections", "metrics", "methods"},
+    "code_versions": {"files", "methods"},
+    "identity": {"code_versions", "config", "files", "paths", "provenance", "records"},
+    "keeping": {"code_versions", "errors", "files", "identity", "provenance"},
+    "lock": set(),
+    "slurm": {"errors"},
+    "sweep": {"config", "errors", "lock", "paths", "slurm"},
+    "inventory": {"code_versions", "config", "errors", "identity", "keeping", "reporting"},
     "data": FOUNDATION | {"answers"},
     "models": FOUNDATION | {"data"},
     "training": FOUNDATION | {"rewards", "answers"},

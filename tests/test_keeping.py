@@ -72,7 +72,7 @@ def test_what_other_code_made_is_used_or_redone_only_if_asked_for(tmp_path):
     old = keep(store, identity(code=CODE | {"credit": "1+abc"}))
     with pytest.raises(OtherCodeError) as refused:
         store.find_or_ask(identity(), "ask")
-    for words in ("credit 1+abc, now 1 (credit)", "--other-code use", "--other-code redo", str(old.folder)):
+    for words in ("credit 1+abc, now 1 in credit", "--other-code use", "--other-code redo", str(old.folder)):
         assert words in str(refused.value)
     assert store.find_or_ask(identity(), "use") == old
     assert store.find_or_ask(identity(), "redo") is None
@@ -218,7 +218,7 @@ def test_checkpoints_of_other_code_are_continued_or_left_only_if_asked_for(tmp_p
     checkpoints = checkpoints.rename(checkpoints.with_name("0" * 16))
     refused = training.train()
     assert refused.returncode == 1
-    for words in ("run was begun by other code", "credit 0, now 1 (credit)", "--other-code use", "--other-code redo"):
+    for words in ("run was begun by other code", "credit 0, now 1 in credit", "--other-code use", "--other-code redo"):
         assert words in refused.stderr
     assert not (training.folder / "adapter").exists()
     done = training.train(GENERALTHINKER_OTHER_CODE="use")

@@ -7,6 +7,7 @@ commas, later ones overriding earlier ones. The workflow's own frozen `<results>
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,9 +19,10 @@ from generalthinker.config import Settings
 from generalthinker.config.load import load, load_frozen
 from generalthinker.errors import StageError
 from generalthinker.identity import Identity
-from generalthinker.keeping import OtherCode
+from generalthinker.keeping import OtherCode, Store
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
+from generalthinker.sweep import Orphans
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 SettingsFile = Annotated[
@@ -140,7 +142,7 @@ def benchmark(name: str, settings: SettingsFile = PAPER) -> None:
 
 @app.command()
 def mixture(settings: SettingsFile = PAPER) -> None:
-    """Build the training and validation questions; every benchmark that is not gated must be built before."""
+    """Build the training and validation questions; the listed benchmarks that are not gated must be built before."""
     from generalthinker.data.mixture import build_mixture
 
     loaded, layout = _with_layout(settings)
@@ -152,6 +154,16 @@ def mixture(settings: SettingsFile = PAPER) -> None:
         validation=Path(layout.validation),
         manifest=Path(layout.mixture_manifest),
     )
+
+
+@app.command()
+def overlap(name: str, settings: SettingsFile = PAPER) -> None:
+    """Count the training questions that occur in a benchmark that the mixture was not compared with."""
+    from generalthinker.data.mixture import write_overlap
+
+    _, layout = _with_layout(settings)
+    files = (layout.benchmark(name), layout.train, layout.validation, layout.overlap(name))
+    write_overlap(*(Path(file) for file in files))
 
 
 @app.command()
@@ -339,6 +351,39 @@ def plan(
     except ValueError:
         raise StageError(f"--hours {' '.join(hours or [])}: expected rule=hours, e.g. --hours train=6.5") from None
     print(describe_plan(make_plan(_read(settings), settings.split(","), targets, assumed)))
+
+
+@app.command()
+def sweep(
+    targets: Annotated[list[str], typer.Argument(help="what `snakemake` would be asked for, e.g. results/table2.csv")],
+    orphans: Annotated[Orphans, typer.Option(help="live jobs of a dead session: stop and ask, wait, cancel")] = "ask",
+    profile: Annotated[str, typer.Option(help="Snakemake's profile; `none` runs on this machine")] = "slurm",
+    snakemake: Annotated[str, typer.Option(help="further options for Snakemake, in one text")] = "",
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Make targets and do not give up: clean up after a dead session, run Snakemake, start it again while it helps."""
+    from generalthinker.sweep import sweep as make
+
+    options = ["--cores", "all"] if profile == "none" else ["--profile", profile]
+    options += [*shlex.split(snakemake), "--configfile", *settings.split(",")]
+    command = [sys.executable, "-m", "snakemake", *options, "--", *targets]
+    make(_read(settings), command, orphans, uses_slurm=profile != "none")
+
+
+@app.command()
+def kept(
+    delete: Annotated[list[str] | None, typer.Option(help="results to delete, as the list names them")] = None,
+    delete_unused: Annotated[bool, typer.Option(help="delete all that this configuration does not use")] = False,
+    settings: SettingsFile = PAPER,
+) -> None:
+    """List the finished results that are kept, with sizes and whether this configuration uses them."""
+    from generalthinker.inventory import describe_kept, select_kept
+
+    loaded = _read(settings)
+    print(describe_kept(loaded))
+    for result in select_kept(loaded, delete or [], delete_unused):
+        print(f"deleting {result.label} ({result.folder.name})")
+        Store(loaded.results).delete(result)
 
 
 def _read(settings: str) -> Settings:

@@ -56,15 +56,20 @@ def code_of_model() -> Code:
     return _versions(OF_A_MODEL)
 
 
+def all_code() -> Code:
+    """Return the versions of all code that decides results."""
+    return _versions(components())
+
+
 def differences(made_by: Code, now: Code) -> str:
     """Return in words how two codes differ, with the files; empty where they are the same."""
     parts = []
     for component in dict.fromkeys([*made_by, *now]):
         before, current = made_by.get(component, "none"), now.get(component, "none")
         if before != current:
-            files = ", ".join(files_of(component)) if component in components() else "unknown files"
-            parts.append(f"{component} {before}, now {current} ({files})")
-    return "; ".join(parts)
+            files = " and ".join(files_of(component)) if component in components() else "unknown files"
+            parts.append(f"{component} {before}, now {current} in {files}")
+    return ", ".join(parts)
 
 
 def components() -> dict[str, int]:

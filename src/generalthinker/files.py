@@ -75,6 +75,13 @@ def write_parquet(path: str | Path, frame: "pd.DataFrame", metadata: dict[str, A
         pq.write_table(table, temporary)
 
 
+def read_parquet_metadata(path: str | Path) -> dict[str, Any]:
+    """Return the metadata that `write_parquet` wrote to `path`, without reading its rows."""
+    import pyarrow.parquet as pq
+
+    return json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
+
+
 def read_parquet(path: str | Path) -> tuple["pd.DataFrame", dict[str, Any]]:
     """Return the frame and the metadata that `write_parquet` wrote to `path`."""
     import pyarrow.parquet as pq

@@ -32,6 +32,10 @@ class Layout:
         """Dataset id, revision, row counts and SHA-256 of one benchmark."""
         return f"{self.results}/data/benchmarks/{name}.json"
 
+    def overlap(self, name: str) -> str:
+        """How many training questions occur in a benchmark that the mixture was not compared with."""
+        return f"{self.results}/data/overlap/{name}.json"
+
     def model(self, model: str) -> str:
         """Folder of a model snapshot: weights, configuration, tokenizer."""
         return f"{self.results}/models/{model}"

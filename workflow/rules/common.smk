@@ -1,4 +1,5 @@
 # The settings, which are checked before any job starts, and the functions that several rule files use.
+import os
 import re
 import sys
 from dataclasses import asdict
@@ -6,12 +7,13 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from generalthinker.code_versions import all_code, fingerprint_with_imports
 from generalthinker.config import SettingsError, parse_settings
 from generalthinker.config.load import freeze, frozen_path
 from generalthinker.paths import Layout
-from generalthinker.code_versions import fingerprint_with_imports
 from generalthinker.records import slug
 from generalthinker.reporting import cells, tables
+from generalthinker.slurm import refuse_orphans
 
 try:
     settings = parse_settings(
@@ -21,6 +23,10 @@ except SettingsError as error:
     raise WorkflowError(str(error)) from None
 
 layout = Layout(settings.results)
+# These stand before SLURM's own clients, so that a session survives a slurmctld that is away for a while.
+os.environ["PATH"] = (
+    f"{Path(workflow.basedir) / 'slurm/bin'}{os.pathsep}{os.environ['PATH']}"
+)
 # Snakemake uses this with `--sdm conda` only; `make` installs the same versions into .venv.
 ENVIRONMENT = (
     "../../envs/cuda.yaml" if settings.models_of_kind("hub") else "../../envs/cpu.yaml"
@@ -53,9 +59,16 @@ def row_inputs(wildcards):
         layout.grades(run.name, suite)
         for run, suite in cells.evaluations(settings, row)
     ]
-    return grades + [
-        layout.benchmark_manifest(slug(name)) for name in cells.benchmarks(row)
+    overlaps = [
+        layout.overlap(slug(name))
+        for name in cells.benchmarks(row)
+        if row.cells and name in settings.uncompared_benchmarks
     ]
+    return (
+        grades
+        + overlaps
+        + [layout.benchmark_manifest(slug(name)) for name in cells.benchmarks(row)]
+    )
 
 
 def figure_inputs(wildcards):

@@ -3,6 +3,7 @@
 localrules:
     benchmark,
     mixture,
+    overlap,
 
 
 rule benchmark:
@@ -25,6 +26,27 @@ rule benchmark:
         "Building the questions of {wildcards.name}"
     shell:
         "generalthinker benchmark {wildcards.name} > {log} 2>&1"
+
+
+rule overlap:
+    input:
+        questions=layout.benchmark("{name}"),
+        train=layout.train,
+        validation=layout.validation,
+    output:
+        layout.overlap("{name}"),
+    log:
+        layout.log("overlap", "{name}"),
+    benchmark:
+        layout.benchmark_file("overlap", "{name}")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+    message:
+        "Counting the training questions that occur in {wildcards.name}"
+    shell:
+        "generalthinker overlap {wildcards.name} > {log} 2>&1"
 
 
 rule mixture:

@@ -24,6 +24,9 @@ rule table_row:
         mem_mb=1000,
     params:
         row=lambda w: asdict(tables.find_row(settings, w.table, w.row)),
+        code=fingerprint_with_imports("reporting/rows.py"),
+        # Names results of other code, so it follows the versions of all code that makes results.
+        versions=all_code(),
     message:
         "Writing row {wildcards.row} of {wildcards.table}"
     shell:
@@ -53,6 +56,7 @@ rule table:
     params:
         table=lambda w: settings.tables[w.table].model_dump(),
         caption=lambda w: tables.kind(settings, w.table).CAPTION,
+        code=fingerprint_with_imports("reporting/writers.py"),
         # What no row file holds: a change here writes the table again.
         from_settings=lambda w: tables.from_settings(settings, w.table),
     message:
@@ -82,6 +86,8 @@ rule figure:
         mem_mb=1000,
     params:
         figure=lambda w: settings.figures[w.figure].model_dump(),
+        labels={name: model.label for name, model in settings.models.items()},
+        code=fingerprint_with_imports("reporting/figures.py"),
     message:
         "Drawing {wildcards.figure}"
     shell:
@@ -136,6 +142,9 @@ rule report:
         ENVIRONMENT
     resources:
         mem_mb=1000,
+    params:
+        code=fingerprint_with_imports("reporting/report.py"),
+        versions=all_code(),
     message:
         "Writing the report"
     shell:
@@ -157,6 +166,8 @@ rule audit:
         ENVIRONMENT
     resources:
         mem_mb=1000,
+    params:
+        code=fingerprint_with_imports("reporting/audit.py"),
     message:
         "Comparing with the paper's reported values"
     shell:

@@ -42,6 +42,9 @@ class DataSettings(Section):
     validation_rows: Count
     max_prompt_tokens: Count = Field(320, description="longer questions are dropped; tokens of the chat prompt")
     tokenizer_model: str = Field(description="the entry of `models` whose tokenizer counts prompt tokens")
+    decontaminate_against: list[str] = Field(
+        description="the benchmarks whose questions are left out of the mixture; another benchmark changes nothing"
+    )
     sources: dict[str, TrainingSourceSettings]
 
 

@@ -30,6 +30,13 @@ def moved_keys(content: dict[str, Any]) -> list[str]:
                 f"training.{key} is now a setting of each method that uses it; write instead (merged with the "
                 "method's other settings)\n    methods:\n" + "\n".join(lines)
             )
+    data, benchmarks = _section(content, "data"), _section(content, "benchmarks")
+    if data and benchmarks and "decontaminate_against" not in data:
+        problems.append(
+            "data.decontaminate_against: missing; the mixture is compared with the benchmarks that are listed here, so "
+            "that a benchmark added later does not change it; write\n"
+            f"    data:\n      decontaminate_against: [{', '.join(benchmarks)}]"
+        )
     return problems
 
 

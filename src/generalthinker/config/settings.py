@@ -96,6 +96,11 @@ class Settings(Section):
             problems.append(
                 f"data.tokenizer_model = {self.data.tokenizer_model!r}: not in `models`; allowed: {list(self.models)}"
             )
+        problems += [
+            f"data.decontaminate_against: unknown benchmark {name!r}; allowed: {list(self.benchmarks)}"
+            for name in self.data.decontaminate_against
+            if name not in self.benchmarks
+        ]
         adapters = _modules("data/sources")
         for place, sources in (("data.sources", self.data.sources), ("benchmarks", self.benchmarks)):
             for name, source in sources.items():
@@ -187,8 +192,18 @@ class Settings(Section):
 
     @property
     def open_benchmarks(self) -> list[str]:
-        """The benchmarks that can be read without asking for access."""
-        return [name for name, benchmark in self.benchmarks.items() if not benchmark.gated]
+        """The benchmarks that the mixture is compared with and that can be read without asking for access."""
+        return [name for name in self.data.decontaminate_against if not self.benchmarks[name].gated]
+
+    @property
+    def gated_benchmarks(self) -> list[str]:
+        """The benchmarks that the mixture is compared with where access to them was given."""
+        return [name for name in self.data.decontaminate_against if self.benchmarks[name].gated]
+
+    @property
+    def uncompared_benchmarks(self) -> list[str]:
+        """The benchmarks that the mixture is not compared with: training questions may occur in them."""
+        return [name for name in self.benchmarks if name not in self.data.decontaminate_against]
 
     def suite_of(self, benchmark: str) -> str:
         """Return the suite that evaluates `benchmark`."""

@@ -53,16 +53,16 @@ def build_mixture(
 ) -> None:
     """Write `train_rows` + `validation_rows` questions with their prompt lengths, and a manifest that counts every row.
 
-    `benchmarks` are the question files of the open benchmarks;
-    `tokenizer` is the folder of the tokenizer that counts prompt tokens. No training question may occur in a benchmark.
-    Gated benchmarks are read here, and the manifest names those that cannot be read. Raises DataError if another
-    dataset cannot be read or too few questions remain.
+    `benchmarks` are the question files of the open benchmarks in `decontaminate_against`, `tokenizer` is the folder of
+    the tokenizer that counts prompt tokens. No training question may occur in a listed benchmark. Gated benchmarks are
+    read here, and the manifest names those that cannot be read. Raises DataError if another dataset cannot be read or
+    too few questions remain.
     """
     data = settings.data
     pools = [_pool(settings, name, source) for name, source in data.sources.items()]
     _drop_repeated(pools)
     held_out = {identity(question) for path in benchmarks for question in read_questions(path)[0]}
-    gated, unread = _gated(settings, [name for name, benchmark in settings.benchmarks.items() if benchmark.gated])
+    gated, unread = _gated(settings, settings.gated_benchmarks)
     held_out.update(*gated.values())
     tokens: dict[str, int] = {}
     for pool in pools:
@@ -79,7 +79,7 @@ def build_mixture(
         "seed": data.seed,
         "max_prompt_tokens": data.max_prompt_tokens,
         "tokenizer_model": data.tokenizer_model,
-        "decontaminated_against": sorted(set(settings.benchmarks) - set(unread)),
+        "decontaminated_against": sorted(set(settings.data.decontaminate_against) - set(unread)),
         "not_decontaminated_against": unread,
         "sources": {pool.name: _account(pool, chosen) for pool in pools},
         **{split: {"rows": len(rows), "sha256": digest(rows)} for split, rows in written.items()},
@@ -98,6 +98,16 @@ def occurring(settings: Settings, train: Path, validation: Path, manifest: Path)
     readable, _ = _gated(settings, list(read_json(manifest).get("not_decontaminated_against", {})))
     written = {identity(question) for path in (train, validation) for question in read_questions(path)[0]}
     return {name: len(written & questions) for name, questions in readable.items()}
+
+
+def write_overlap(benchmark: Path, train: Path, validation: Path, out: Path) -> None:
+    """Write how many training and validation questions occur in a benchmark that the mixture was not compared with."""
+    asked = {identity(question) for question in read_questions(benchmark)[0]}
+    files = {"train": train, "validation": validation}
+    write_json(
+        out,
+        {split: sum(identity(q) in asked for q in read_questions(path)[0]) for split, path in files.items()},
+    )
 
 
 def draw(pools: list[Pool], count: int, seed: int) -> dict[str, Question]:

@@ -2,11 +2,16 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from generalthinker.config.settings import Settings
+from generalthinker.files import read_json
+from generalthinker.paths import Layout
+from generalthinker.records import slug
 from generalthinker.reporting.display import Entry
 from generalthinker.reporting.measure import SEPARATOR, GradeFiles, Measurement, measure
+from generalthinker.reporting.other_code import other_code
 from generalthinker.reporting.reported import place_of, read_reported
 from generalthinker.reporting.statistics import percent
 from generalthinker.reporting.tables import Cell, RowLines, TableRow
@@ -29,7 +34,9 @@ def lines(settings: Settings, table: str, row: TableRow) -> list[dict[str, Any]]
         place = place_of(table, row, cell)
         line = dict(zip(("table", "group", "row", "column"), place, strict=True))
         values = _values(cell, measure(grades, cell))
-        row_lines.append(line | values | {"reported_percent": reported.get(place, "")})
+        values |= {"reported_percent": reported.get(place, "")}
+        values |= {"training_overlap": _overlap(settings, cell), "other_code": _other_code(settings, cell)}
+        row_lines.append(line | values)
     return row_lines
 
 
@@ -55,8 +62,20 @@ def notes(contents: list[RowLines], best_of: str) -> tuple[str, ...]:
         legend += " In parentheses: the paper's value."
     count = max(int(line["seeds"]) for line in cell_lines)
     seeds = "One training seed." if count == 1 else f"Mean over {count} training seeds; ± is their standard deviation."
-    evaluated_with = _evaluated_with(cell_lines)
-    return (legend, seeds, f"Evaluated with {evaluated_with}.") if evaluated_with else (legend, seeds)
+    sentences = [legend, seeds]
+    if evaluated_with := _evaluated_with(cell_lines):
+        sentences.append(f"Evaluated with {evaluated_with}.")
+    if overlaps := distinct(cell_lines, "training_overlap"):
+        sentences.append(f"Training questions that occur in a benchmark: {', '.join(overlaps)}.")
+    if others := distinct(cell_lines, "other_code"):
+        sentences.append(f"NOT MADE BY THIS CODE: {'; '.join(others)}.")
+    return tuple(sentences)
+
+
+def distinct(cell_lines: RowLines, column: str) -> list[str]:
+    """Return the distinct values in a column of several lines, in order; a cell may hold several values."""
+    values = (value for line in cell_lines for value in line.get(column, "").split(SEPARATOR))
+    return list(dict.fromkeys(value for value in values if value))
 
 
 def _values(cell: Cell, measured: Measurement) -> dict[str, Any]:
@@ -79,6 +98,23 @@ def _values(cell: Cell, measured: Measurement) -> dict[str, Any]:
     }
 
 
+def _overlap(settings: Settings, cell: Cell) -> str:
+    """Return how many training questions occur in those benchmarks of a cell that the mixture was not compared with."""
+    counted = []
+    for name in cell.benchmarks:
+        path = Path(Layout(settings.results).overlap(slug(name)))
+        if name in settings.uncompared_benchmarks and path.exists():
+            counted.append(f"{name} {read_json(path)['train']}")
+    return SEPARATOR.join(counted)
+
+
+def _other_code(settings: Settings, cell: Cell) -> str:
+    """Return which results of a cell other code than this clone's made, and how it differs."""
+    suites = dict.fromkeys(settings.suite_of(name) for name in cell.benchmarks)
+    notes = (other_code(settings, run, suite) for run in cell.runs for suite in suites)
+    return SEPARATOR.join(dict.fromkeys(note for of_run in notes for note in of_run))
+
+
 def _entry(line: dict[str, str]) -> Entry:
     accuracy, reported = line["accuracy_percent"], line["reported_percent"]
     return Entry(
@@ -93,21 +129,16 @@ def _entry(line: dict[str, str]) -> Entry:
 
 def _evaluated_with(cell_lines: RowLines) -> str:
     """Return engine, dtype, seed, device and commit of all cells in one phrase; different values are joined."""
-
-    def distinct(column: str) -> list[str]:
-        values = (value for line in cell_lines for value in line[column].split(SEPARATOR))
-        return list(dict.fromkeys(value for value in values if value))
-
-    engine, version = SEPARATOR.join(distinct("engine")), SEPARATOR.join(distinct("engine_version"))
+    engine, version = (SEPARATOR.join(distinct(cell_lines, name)) for name in ("engine", "engine_version"))
     if not version:
         version = engine
     elif engine and engine not in version.split():
         version = f"{engine} {version}"
     named = {
-        "tensor parallel": distinct("tensor_parallel_size"),
-        "evaluation seed": distinct("eval_seed"),
-        "on": distinct("device"),
-        "commit": [commit[:10] for commit in distinct("commit")],
+        "tensor parallel": distinct(cell_lines, "tensor_parallel_size"),
+        "evaluation seed": distinct(cell_lines, "eval_seed"),
+        "on": distinct(cell_lines, "device"),
+        "commit": [commit[:10] for commit in distinct(cell_lines, "commit")],
     }
     phrases = [f"{name} {SEPARATOR.join(values)}" for name, values in named.items() if values]
-    return ", ".join(phrase for phrase in (version, SEPARATOR.join(distinct("dtype")), *phrases) if phrase)
+    return ", ".join(phrase for phrase in (version, SEPARATOR.join(distinct(cell_lines, "dtype")), *phrases) if phrase)
