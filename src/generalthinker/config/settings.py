@@ -110,7 +110,7 @@ class Settings(Section):
                     problems.append(
                         f"{place}.{name}.adapter = {source.adapter!r}: unknown adapter; allowed: {adapters}"
                     )
-                # Reading from the hub refuses a missing revision by itself, if the mirror lacks the dataset.
+                # If the mirror lacks the dataset, reading it from the hub refuses the missing revision.
                 if source.dataset != "synthetic" and source.revision is None and not mirror_folder(self.mirror):
                     problems.append(
                         f"{place}.{name}.revision: missing; set it to a commit of {source.dataset}, or read a local "
@@ -228,9 +228,7 @@ class Settings(Section):
         model, _, rest = name.partition("/")
         models, methods = self._by_slug(self.models), self._by_slug(self.methods)
         # The longest name comes first, because a method's name may be the beginning of another's.
-        beginnings = [
-            method for method in sorted(methods, key=len, reverse=True) if f"{rest}_".startswith(f"{method}_")
-        ]
+        beginnings = [start for start in sorted(methods, key=len, reverse=True) if f"{rest}_".startswith(f"{start}_")]
         if model not in models or not beginnings:
             raise UnknownRunError(
                 f"run {name!r}: expected model/method[_knob-value …][_seed-n] with a model of {list(models)} "
