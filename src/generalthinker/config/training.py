@@ -43,7 +43,7 @@ class TrainingSettings(Section):
     vllm_memory_share: Fraction = Field(0.3, description="share of a GPU's memory that the rollout engine may take")
     save_every: Count = Field(300, description="optimizer steps between checkpoints")
     keep_checkpoints: Annotated[int, Field(ge=2)] = Field(
-        2, description="number of newest checkpoints kept; one may be damaged"
+        2, description="number of newest checkpoints kept; at least 2, because one may be damaged"
     )
     validate_every: Count | None = Field(
         300,
