@@ -1,6 +1,6 @@
 # `make demo` and `make test` need Python 3.11, make and a compiler; everything else is installed into .venv.
 PYTHON ?= python3
-# cpu, or cuda on a GPU machine: which lock is installed
+# the lock that is installed: cpu, or cuda on a machine with GPUs
 PLATFORM ?= cpu
 CORES ?= $(shell nproc)
 BIN := .venv/bin
@@ -9,10 +9,10 @@ READY := .venv/.ready-$(PLATFORM)
 .PHONY: help demo test lint format lock clean
 
 help:
-	@echo "make demo     the whole pipeline on the embedded default (no GPU, no download of models or data)"
-	@echo "make test     the test suite"
-	@echo "make venv     only the environment; PLATFORM=cuda on a GPU machine"
-	@echo "make lint     what CI checks besides the tests; make format mends most of it"
+	@echo "make demo     run the whole pipeline with the embedded default (no GPU, no download of models or data)"
+	@echo "make test     run the tests"
+	@echo "make venv     only install the environment; PLATFORM=cuda on a machine with GPUs"
+	@echo "make lint     run all checks of CI except the tests; make format fixes most problems"
 	@echo "make lock     resolve envs/*.in again"
 
 demo: $(READY)
@@ -28,14 +28,14 @@ test: $(READY)
 .PHONY: venv
 venv: $(READY)
 
-# torch stands apart: its CPU and CUDA builds have one version number, and the registry decides which one comes.
+# torch is installed separately: its CPU and CUDA builds share one version, and the package index decides between them.
 $(READY): envs/$(PLATFORM).lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Python 3.11 is needed, $(PYTHON) is {v[0]}.{v[1]}; name another one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Python 3.11 is needed, $(PYTHON) is {v[0]}.{v[1]}; choose another interpreter: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --quiet torch==2.13.0
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps -r envs/$(PLATFORM).lock
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/generalthinker schema workflow/schemas/config.schema.json # for editors: the YAML files name it
+	$(BIN)/generalthinker schema workflow/schemas/config.schema.json # for editors: the YAML files refer to it
 	@touch $@
 
 lint: $(READY)
@@ -50,7 +50,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-# Needs uv (pip install uv). xgrammar asks for triton, a gigabyte that no CPU build uses.
+# Needs uv (pip install uv). cpu.lock leaves out triton (1 GB), which xgrammar requires but no CPU build uses.
 lock:
 	cd envs && UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --no-annotate --python-version 3.11 \
 		--config-file cpu.toml --override overrides.txt --no-emit-package torch --no-emit-package triton base.in cpu.in -o cpu.lock

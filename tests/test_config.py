@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generalthinker.config import SettingsError, load, load_frozen, parse_settings
+from generalthinker.config.data import MIRROR_VARIABLE
 from generalthinker.config.load import freeze, schema
 from generalthinker.config.reporting import RunChoice
 from generalthinker.config.training import TrainingSettings
@@ -68,14 +69,15 @@ def refuse(path: list, value) -> str:
         (["methods", "AM only", "modulation_strenth"], 0.1, ["methods.AM only.modulation_strenth", "did you mean"]),
         (["figures", "figure4", "metrics"], ["kl", "entrpy"], ["figures.figure4.metrics", "'entrpy'", "'entropy'"]),
         (["benchmarks", "GSM8K", "adapter"], "gsm", ["benchmarks.GSM8K.adapter", "'gsm'", "gsm8k"]),
-        (["benchmarks", "GSM8K", "revision"], None, ["benchmarks.GSM8K.revision", "openai/gsm8k"]),
+        (["benchmarks", "GSM8K", "revision"], None, ["benchmarks.GSM8K.revision", "openai/gsm8k", "mirror"]),
         (["data", "tokenizer_model"], "gpt2", ["data.tokenizer_model", "'gpt2'", "qwen2.5-1.5b"]),
         (["models", "Qwen2.5 1.5B"], PAPER["models"]["qwen2.5-3b"] | {"labl": "x"}, ["labl", "did you mean 'label'"]),
         (["seeds"], [1, 1], ["seeds", "every seed once"]),
         (["seeds"], [], ["seeds", "at least 1"]),
     ],
 )
-def test_bad_settings_are_refused_with_key_value_and_what_is_allowed(path, value, expected):
+def test_bad_settings_are_refused_with_key_value_and_what_is_allowed(path, value, expected, monkeypatch):
+    monkeypatch.delenv(MIRROR_VARIABLE, raising=False)
     message = refuse(path, value)
     for part in ["config/config.yaml", *expected]:
         assert part in message
@@ -84,10 +86,11 @@ def test_bad_settings_are_refused_with_key_value_and_what_is_allowed(path, value
 def test_a_strength_for_a_method_without_modulation_is_refused():
     run = {"model": "qwen2.5-1.5b", "method": "Binary-RL", "modulation_strength": 0.2}
     message = refuse(["tables", "table1", "runs", "Binary-RL"], run)
-    assert "modulation_strength: it is no knob of the family 'binary_rl'" in message
+    assert "modulation_strength: 'Binary-RL' is of the family 'binary_rl', which has no such knob" in message
     run = {"model": "qwen2.5-1.5b", "method": "AM only", "clip_threshold": 1.0}
     message = refuse(["tables", "table2", "runs", "AM only"], run)
-    assert "clip_threshold: it is off (null) in 'AM only', whose knobs are ['modulation_strength']" in message
+    assert "clip_threshold: it is off (null) in 'AM only'; leave it out" in message
+    assert "can be set here: ['modulation_strength']" in message
 
 
 @pytest.mark.parametrize(
@@ -118,6 +121,22 @@ def test_keys_of_earlier_versions_are_answered_with_the_yaml_to_write(path, valu
     written = yaml.safe_load(message[message.index("methods:\n") :])["methods"]
     for name, entry in yaml_instead.items():
         assert written.get(name) == entry
+
+
+@pytest.mark.parametrize("by_variable", [True, False], ids=["environment variable", "setting"])
+def test_a_local_mirror_needs_no_revision(by_variable, monkeypatch):
+    content = copy.deepcopy(PAPER)
+    del content["benchmarks"]["GSM8K"]["revision"], content["data"]["sources"]["MATH"]["revision"]
+    monkeypatch.delenv(MIRROR_VARIABLE, raising=False)
+    with pytest.raises(
+        SettingsError, match=rf"(?s)sources\.MATH\.revision: missing.*{MIRROR_VARIABLE}.*GSM8K\.revision"
+    ):
+        parse_settings(content)
+    if by_variable:
+        monkeypatch.setenv(MIRROR_VARIABLE, "mirror")
+    else:
+        content["mirror"] = "mirror"
+    assert parse_settings(content).benchmarks["GSM8K"].revision is None
 
 
 def test_two_names_with_one_file_name_are_refused():

@@ -205,7 +205,9 @@ def test_accumulation_makes_up_the_batch(processes, steps):
 
 
 def test_a_batch_that_does_not_split_is_refused_with_the_values_that_do():
-    with pytest.raises(ValueError, match=r"64 does not split over 4 .*micro_batch_size = 32.*: \[1, 2, 4, 8, 16\]"):
+    with pytest.raises(ValueError, match=r"64 is not divisible by 4 .*micro_batch_size = 32.*: \[1, 2, 4, 8, 16\]"):
         split_batch(TrainingSettings(batch_size=64, micro_batch_size=32), 4)
-    with pytest.raises(ValueError, match="64 does not split over 3 processes"):
+    with pytest.raises(
+        ValueError, match=r"64 is not divisible by 3 processes.*the number of processes must divide batch_size"
+    ):
         split_batch(TrainingSettings(batch_size=64, micro_batch_size=4), 3)

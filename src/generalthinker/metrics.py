@@ -1,11 +1,11 @@
-"""Every metric of the training history in one table: its column, the name TRL logs it under, how a figure labels it."""
+"""The metrics of the training history: the column of each, the name under which TRL logs it, its labels in figures."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One column of `history.parquet`: `logged` is TRL's name, `title` and `label` (with the unit) stand in figures."""
+    """One column of `history.parquet`: `logged` is TRL's name; figures show `title` and `label` (with the unit)."""
 
     column: str
     logged: str
@@ -13,7 +13,7 @@ class Metric:
     label: str
 
 
-# Columns of every run, in the order of the file. A run whose method has no value for a column leaves it empty.
+# The columns of every run, in the order of the file. A column is empty if the run's method has no value for it.
 COMMON = (
     Metric("loss", "loss", "Loss", "loss"),
     Metric("kl", "kl", "KL divergence", "KL to the initial policy (nats/token)"),

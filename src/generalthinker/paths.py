@@ -1,11 +1,11 @@
-"""Where everything lies below the results folder: the one place that rules, stages and reports ask."""
+"""The paths of all files in the results folder, which rules, stages and reports take from here."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Paths below `results`. Arguments are names as in files, so a Snakemake wildcard such as "{run}" fits too."""
+    """Paths below `results`. Arguments are names as used in files, or Snakemake wildcards such as "{run}"."""
 
     results: str
 
@@ -21,7 +21,7 @@ class Layout:
 
     @property
     def mixture_manifest(self) -> str:
-        """What the training mixture was made of and what was dropped."""
+        """Manifest of the training mixture: its sources and how many questions were dropped."""
         return f"{self.results}/data/mixture.json"
 
     def benchmark(self, name: str) -> str:
@@ -41,7 +41,7 @@ class Layout:
         return f"{self.results}/models/{model}"
 
     def run(self, run: str) -> str:
-        """Folder of one training run; checkpoints lie in its `checkpoints/`, beside the declared outputs."""
+        """Folder of one training run: its outputs, and its checkpoints in `checkpoints/`."""
         return f"{self.results}/runs/{run}"
 
     def adapter(self, run: str) -> str:
@@ -53,7 +53,7 @@ class Layout:
         return f"{self.run(run)}/history.parquet"
 
     def timing(self, run: str) -> str:
-        """Wall-clock seconds, one row per optimizer step; apart from the history because it never repeats."""
+        """Wall-clock seconds, one row per optimizer step; a separate file, because times are not reproducible."""
         return f"{self.run(run)}/timing.parquet"
 
     def run_record(self, run: str) -> str:
@@ -65,7 +65,7 @@ class Layout:
         return f"{self.results}/kept/locks/{kind}/{label}"
 
     def walkthrough(self, run: str, suffix: str) -> str:
-        """One response of the trained policy, token by token, as a table and a picture."""
+        """One response of the trained policy, token by token, as a table or a figure."""
         return f"{self.results}/walkthroughs/{run}.{suffix}"
 
     def generations(self, run: str, suite: str) -> str:
@@ -73,20 +73,20 @@ class Layout:
         return f"{self.results}/generations/{run}/{suite}.parquet"
 
     def grades(self, run: str, suite: str) -> str:
-        """Verdicts on the responses of one run to one suite."""
+        """Grades of the responses of one run to one suite."""
         return f"{self.results}/grades/{run}/{suite}.parquet"
 
     def row(self, table: str, row: str) -> str:
-        """One table row: its cells, one line each, with provenance."""
+        """One table row: one line per cell, with its provenance."""
         return f"{self.results}/{table}/{row}.csv"
 
     def display(self, name: str, suffix: str) -> str:
-        """A table or figure as the paper prints it."""
+        """A table or figure in the paper's layout."""
         return f"{self.results}/{name}.{suffix}"
 
     @property
     def report(self) -> str:
-        """Everything on one page."""
+        """The report, which shows all results on one page."""
         return f"{self.results}/report.html"
 
     def log(self, rule: str, name: str = "log") -> str:
@@ -94,5 +94,5 @@ class Layout:
         return f"{self.results}/logs/{rule}/{name}.log"
 
     def benchmark_file(self, rule: str, name: str = "run") -> str:
-        """Snakemake's measured time and memory of one job."""
+        """Time and memory of one job, as measured by Snakemake."""
         return f"{self.results}/measured/{rule}/{name}.tsv"

@@ -1,4 +1,4 @@
-"""The two prompts of the paper: the question as it is asked, and the question with its answer already given."""
+"""The two prompts of the paper: the question alone, and the question together with its answer."""
 
 INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
 ANSWER_CONDITIONED_INSTRUCTION = r"Please reason step by step given the final answer within \boxed{}."
@@ -12,12 +12,12 @@ def question_messages(question: str) -> list[Message]:
 
 
 def question_prompt(tokenizer, question: str) -> str:
-    """Return prompt x as text, chat template applied, the assistant's turn opened."""
+    """Return prompt x as text: the chat template is applied, and the assistant's turn has begun."""
     return tokenizer.apply_chat_template(question_messages(question), tokenize=False, add_generation_prompt=True)
 
 
 def answer_conditioned_prompt(tokenizer, question: str, answer: str) -> str:
-    r"""Return prompt x̃ of equation 7 as text: the assistant's turn is opened with `\boxed{answer}` and a newline."""
+    r"""Return prompt x̃ of equation 7 as text: the assistant's turn begins with `\boxed{answer}` and a newline."""
     messages = [{"role": "user", "content": f"{question}\n{ANSWER_CONDITIONED_INSTRUCTION}"}]
     opened = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return f"{opened}\\boxed{{{answer}}}\n"

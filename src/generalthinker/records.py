@@ -1,4 +1,4 @@
-"""The vocabulary of every stage: what is asked, what is answered, how it is graded, and which run it belongs to."""
+"""The records that stages exchange: questions, responses, grades, and the identity of a run."""
 
 import re
 import string
@@ -15,7 +15,7 @@ class Question:
     """One question with its reference answer; the row of every file under `data/`.
 
     A multiple-choice question carries its options in `question` as paragraphs "A. text"; its `answer` is "C. text"
-    and its `answer_letter` "C". `options` holds the bare option texts in order (None for `math`).
+    and its `answer_letter` "C". `options` holds the option texts without letters, in order (None for `math`).
     """
 
     id: str
@@ -30,9 +30,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One generated response, kept raw: grading again needs no generation.
+    """One generated response. Its raw text is kept, so that it can be graded again without being generated again.
 
-    `tokens` counts the completion's tokens; `truncated` is True where the token limit ended it.
+    `tokens` is the number of the completion's tokens; `truncated` is True if the token limit ended it.
     """
 
     benchmark: str
@@ -44,7 +44,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """The verdict on one response: `reason` is one of `generalthinker.answers.REASONS`."""
+    """The grade of one response; `reason` is one of `generalthinker.answers.reasons.REASONS`."""
 
     correct: bool
     extracted: str | None
@@ -52,7 +52,7 @@ class Grade:
 
 
 def slug(name: str) -> str:
-    """Return `name` as a file name: letters, digits and `+ . _ -` stay, any other run of characters becomes one `-`.
+    """Return `name` as a file name: `-` replaces every sequence of characters other than letters, digits and `+ . _ -`.
 
     >>> slug("AM only"), slug("AM+TC"), slug("Math & STEM")
     ('AM-only', 'AM+TC', 'Math-STEM')
@@ -61,7 +61,7 @@ def slug(name: str) -> str:
 
 
 class KnobValue(NamedTuple):
-    """The value of one knob of a run's method: the method's field, its short name in the run's name, the value."""
+    """One knob of a run's method: the method's field, its short name in the run's name, and its value."""
 
     field: str
     suffix: str
@@ -70,7 +70,7 @@ class KnobValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """The identity of one training job: exactly what makes two runs of one experiment different.
+    """The identity of one run: two runs of an experiment differ in at least one of these fields.
 
     `knobs` are the method's knobs that are not off, in the method's order; `seed` is None for an untrained model.
     """

@@ -1,4 +1,4 @@
-"""What all typed settings share: unknown keys and wrong types are errors, and values never change after loading."""
+"""The base class of all settings: unknown keys and wrong types are errors, and values cannot be changed."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
-    """A block of the configuration."""
+    """A section of the configuration."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -1,36 +1,45 @@
 """Settings of the datasets, the training mixture and the models."""
 
+import os
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from generalthinker.sections import Count, Fraction, Section
 
+MIRROR_VARIABLE = "GENERALTHINKER_DATA_MIRROR"
+
 
 class SourceSettings(Section):
-    """One dataset split, pinned, and the adapter that turns its rows into questions."""
+    """One dataset split at a pinned revision, and the adapter that turns its rows into questions."""
 
     adapter: str = Field(description="module in generalthinker/data/sources that reads this dataset's columns")
     dataset: str = Field(description="dataset id on the Hugging Face hub, or `synthetic`")
     subset: str | None = Field(None, description="the dataset's configuration name; for `synthetic`, the task")
     split: str = "test"
-    revision: str | None = Field(None, description="commit of the dataset repository; None only for `synthetic`")
-    rows: Count | None = Field(None, description="rows the split must have; None where the source does not state it")
-    gated: bool = Field(False, description="True where the hub asks for an accepted licence and a token")
+    revision: str | None = Field(
+        None, description="commit of the dataset repository; not needed for `synthetic` or a local mirror"
+    )
+    rows: Count | None = Field(None, description="number of rows that the split must have; None: it is not checked")
+    gated: bool = Field(False, description="True if the hub requires an accepted licence and a token")
 
 
 class BenchmarkSettings(SourceSettings):
     """A dataset that models are evaluated on."""
 
-    group: str = Field(description="the tables' group that this benchmark's accuracy is averaged in")
-    limit: Count | None = Field(None, description="evaluate only the first N questions (a trial, never a table)")
+    group: str = Field(description="group of benchmarks over which the tables average accuracies")
+    limit: Count | None = Field(
+        None, description="evaluate only the first N questions; for trials, not for reported results"
+    )
 
 
 class TrainingSourceSettings(SourceSettings):
     """A dataset that training questions are drawn from."""
 
     take: Literal["all", "fill"] = Field(
-        "all", description="`all`: every row that survives the filters; `fill`: a hash-ordered draw up to the total"
+        "all",
+        description="`all`: use every row that passes the filters; `fill`: use rows in the order of their hashes until "
+        "the mixture is complete",
     )
 
 
@@ -40,7 +49,7 @@ class DataSettings(Section):
     seed: int = 1
     train_rows: Count
     validation_rows: Count
-    max_prompt_tokens: Count = Field(320, description="longer questions are dropped; tokens of the chat prompt")
+    max_prompt_tokens: Count = Field(320, description="questions whose chat prompt has more tokens are dropped")
     tokenizer_model: str = Field(description="the entry of `models` whose tokenizer counts prompt tokens")
     decontaminate_against: list[str] = Field(
         description="the benchmarks whose questions are left out of the mixture; another benchmark changes nothing"
@@ -58,7 +67,7 @@ class HubModelSettings(Section):
 
 
 class TinyModelSettings(Section):
-    """A small Qwen2-architecture model, built and pre-trained by a rule from synthetic questions."""
+    """A small model of the Qwen2 architecture, which the workflow pre-trains on synthetic questions."""
 
     kind: Literal["tiny"]
     label: str
@@ -71,9 +80,14 @@ class TinyModelSettings(Section):
     steps: Count
     batch_size: Count
     learning_rate: Annotated[float, Field(gt=0)]
-    worked_share: Fraction = Field(description="share of pre-training texts with the worked, right solution")
-    answer_conditioned_share: Fraction = Field(description="share of texts whose prompt already gives the answer")
+    worked_share: Fraction = Field(description="share of pre-training texts with a correct, worked-out solution")
+    answer_conditioned_share: Fraction = Field(description="share of pre-training texts whose prompt gives the answer")
     seed: int = 1
 
 
 ModelSettings = Annotated[HubModelSettings | TinyModelSettings, Field(discriminator="kind")]
+
+
+def mirror_folder(mirror: str | None) -> str | None:
+    """Return the folder of the local mirror: the setting `mirror`, else the environment variable, else None."""
+    return mirror or os.environ.get(MIRROR_VARIABLE) or None

@@ -1,4 +1,4 @@
-"""Reading the configuration: YAML files merged in order and checked; errors name key, value and what is allowed."""
+"""Read the configuration: merge YAML files and check them. Errors name the key, its value and what is allowed."""
 
 import difflib
 import hashlib
@@ -50,7 +50,7 @@ def parse_settings(content: dict[str, Any], origin: str = "configuration") -> Se
 def freeze(settings: Settings) -> Path:
     """Write `settings` to `<results>/settings/<hash>.json` if it is not there, and return that path.
 
-    Jobs read this file, so that what runs is what was checked, whatever happens to the YAML meanwhile.
+    Jobs read this file, so that changes to the YAML files do not affect a workflow that is already running.
     """
     text = json.dumps(settings.model_dump(mode="json"), indent=1, sort_keys=False, ensure_ascii=False) + "\n"
     path = frozen_path(settings)
@@ -60,7 +60,7 @@ def freeze(settings: Settings) -> Path:
 
 
 def frozen_path(settings: Settings) -> Path:
-    """Return where `freeze` puts `settings`."""
+    """Return the path that `freeze` writes `settings` to."""
     digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]
     return Path(settings.results) / "settings" / f"{digest}.json"
 
@@ -86,15 +86,15 @@ def _merge(target: dict[str, Any], update: dict[str, Any]) -> None:
 def _describe(problem: Any) -> list[str]:
     """Turn one pydantic error into lines of the form `key = value: what is wrong; what is allowed`."""
     location = list(problem["loc"])
-    named = [part for at, part in enumerate(location) if not _is_tag(location[:at], part)]
-    key = ".".join(map(str, named)) or "configuration"
-    found = problem["input"]
+    parts = [part for depth, part in enumerate(location) if not _is_tag(location[:depth], part)]
+    key = ".".join(map(str, parts)) or "configuration"
+    value = problem["input"]
     kind = problem["type"]
     if kind == "extra_forbidden":
         allowed = _keys_at(location[:-1])
         close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        return [f"{key} = {found!r}: unknown key; {hint}allowed: {', '.join(allowed) or 'no further keys'}"]
+        return [f"{key} = {value!r}: unknown key; {hint}allowed: {', '.join(allowed) or 'no further keys'}"]
     if kind == "union_tag_not_found":
         return [f"{key}: {problem['msg'].lower()}; allowed: {', '.join(_tags_at(location))}"]
     if kind == "missing":
@@ -102,10 +102,10 @@ def _describe(problem: Any) -> list[str]:
     if kind == "value_error":
         lines = str(problem["ctx"]["error"]).splitlines()
         return lines if not location else [f"{key}: {line}" for line in lines]
-    shown = repr(found) if not isinstance(found, dict | list) else type(found).__name__
+    shown = repr(value) if not isinstance(value, dict | list) else type(value).__name__
     message = problem["msg"][0].lower() + problem["msg"][1:]
-    if kind in ("float_type", "int_type") and isinstance(found, str):
-        message += " (YAML reads 1e-6 as text: write 1.0e-6; and numbers take no quotes)"
+    if kind in ("float_type", "int_type") and isinstance(value, str):
+        message += " (write numbers without quotes, and 1.0e-6 instead of 1e-6, which YAML reads as text)"
     if kind.startswith(("greater_than", "less_than")) and (meaning := _meaning(location)):
         message += f" ({meaning})"
     return [f"{key} = {shown}: {message}"]
@@ -117,14 +117,14 @@ def _keys_at(location: list[Any]) -> list[str]:
 
 
 def _meaning(location: list[Any]) -> str | None:
-    """Return the description of the key at `location`, an index into a list left aside."""
+    """Return the description of the key at `location`; indices into lists are ignored."""
     keys = [part for part in location if isinstance(part, str)]
     fields = [section.model_fields.get(keys[-1]) for section in _sections_at(keys[:-1])]
     return next((field.description for field in fields if field and field.description), None)
 
 
 def _sections_at(location: list[Any]) -> list[type[BaseModel]]:
-    """Return the sections that may stand at `location`, through mappings and tagged alternatives."""
+    """Return the sections that are allowed at `location`, following mappings and tagged unions."""
     candidates: list[Any] = [Settings]
     for part in location:
         candidates = [kind for candidate in candidates for kind in _step(candidate, part)]
@@ -132,7 +132,7 @@ def _sections_at(location: list[Any]) -> list[type[BaseModel]]:
 
 
 def _is_tag(location: list[Any], part: Any) -> bool:
-    """Return whether `part` is the tag of a tagged alternative, which pydantic puts into a location."""
+    """Return whether `part` is the tag of a tagged union; pydantic adds these tags to a location."""
     sections = _sections_at(location)
     return part in _tags(sections) and not any(part in section.model_fields for section in sections)
 
@@ -142,7 +142,7 @@ def _tags_at(location: list[Any]) -> list[str]:
 
 
 def _tags(sections: list[type[BaseModel]]) -> list[str]:
-    """Return the values by which tagged alternatives are told apart."""
+    """Return the tags of `sections` that are members of a tagged union."""
     literals = [
         field.annotation
         for section in sections

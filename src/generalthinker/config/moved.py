@@ -1,4 +1,4 @@
-"""Keys of earlier versions: a configuration that still has them is answered with the YAML to write instead."""
+"""Keys of earlier versions: the error for such a key shows the YAML to write instead."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ FROM_TRAINING = ("modulation_strength", "clip_threshold", "bound")
 
 
 def moved_keys(content: dict[str, Any]) -> list[str]:
-    """Return one message per key that has moved, each with the YAML that does the same now."""
+    """Return one message per outdated key, each with the YAML that now has the same effect."""
     methods, training = _section(content, "methods"), _section(content, "training")
     problems = []
     for name, method in methods.items():
@@ -41,7 +41,7 @@ def moved_keys(content: dict[str, Any]) -> list[str]:
 
 
 def _method(old: dict[str, Any], training: dict[str, Any]) -> str:
-    """Return an entry of `methods` as it is written now, on one line."""
+    """Return an old entry of `methods` in its present form, on one line."""
     if not old.get("advantage_modulation"):
         family = {None: "base", "binary": "binary_rl", "likelihood": "likelihood_rl"}.get(old.get("reward"))
         return f"{{family: {family or old['reward']}}}"

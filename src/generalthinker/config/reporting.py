@@ -1,4 +1,4 @@
-"""Settings of the tables and figures: which run and benchmark fill which cell."""
+"""Settings of the tables and figures: the runs and benchmarks that each of them shows."""
 
 import itertools
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -10,7 +10,7 @@ from generalthinker.sections import Section
 
 
 class RunSelection(Section):
-    """A run, as a table names it: knobs that are left out have the method's values, and every seed is used."""
+    """One model and method. Knobs that are left out keep the method's values, and all seeds are used."""
 
     model: str
     method: str
@@ -29,7 +29,7 @@ class SweepAxes(Section):
     @model_validator(mode="after")
     def _has_an_axis(self) -> Self:
         if not self.axes:
-            raise ValueError(f"a sweep has a list of values for at least one of {list(SWEEPABLE)}")
+            raise ValueError(f"a sweep needs a list of values for at least one of {list(SWEEPABLE)}")
         return self
 
     @property
@@ -38,20 +38,20 @@ class SweepAxes(Section):
         return {name: values for name in SWEEPABLE if (values := getattr(self, name)) is not None}
 
     def choices(self) -> dict[str, "RunChoice"]:
-        """Return the runs of the sweep by key: the value as text, or all values where several knobs vary."""
+        """Return the runs of the sweep by key: the value as text, or the heading if several knobs vary."""
         runs = {}
         for values in itertools.product(*self.axes.values()):
             knobs = dict(zip(self.axes, values, strict=True))
-            key = str(values[0]) if len(knobs) == 1 else _headed(knobs)
+            key = str(values[0]) if len(knobs) == 1 else _heading(knobs)
             runs[key] = self.run.model_copy(update=knobs)
         return runs
 
     def headings(self) -> dict[str, str]:
-        """Return key → heading of the runs, e.g. "β = 0.1"."""
-        return {key: _headed({name: getattr(run, name) for name in self.axes}) for key, run in self.choices().items()}
+        """Return the heading of each run by key, e.g. "β = 0.1"."""
+        return {key: _heading({name: getattr(run, name) for name in self.axes}) for key, run in self.choices().items()}
 
 
-def _headed(knobs: dict[str, Any]) -> str:
+def _heading(knobs: dict[str, Any]) -> str:
     return ", ".join(f"{SWEEPABLE[name][0].symbol} = {value}" for name, value in knobs.items())
 
 
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     RunChoice = RunSelection
     Sweep = SweepAxes
 else:
-    # The fields of both are the knobs of all method families.
+    # Both classes have one field per knob of any method family.
     _values = {name: (kind | None, None) for name, (_, kind) in SWEEPABLE.items()}
     RunChoice = create_model("RunChoice", __base__=RunSelection, __doc__=RunSelection.__doc__, **_values)
     _lists = {name: (list[kind] | None, None) for name, (_, kind) in SWEEPABLE.items()}
@@ -70,19 +70,19 @@ class _RunTable(Section):
     """A table whose cells are accuracies of runs."""
 
     title: str
-    runs: dict[str, RunChoice] | None = Field(None, description="label → run")
+    runs: dict[str, RunChoice] | None = Field(None, description="the runs by label")
     sweep: Sweep | None = Field(None, description="instead of `runs`: one run per value")
     groups: list[str]
 
     @model_validator(mode="after")
     def _runs_or_sweep(self) -> Self:
         if (self.runs is None) == (self.sweep is None):
-            raise ValueError("a table has either `runs` or `sweep`")
+            raise ValueError("a table needs either `runs` or `sweep`")
         return self
 
     @property
     def choices(self) -> dict[str, RunChoice]:
-        """Label → run, the sweep written out."""
+        """The runs by label; a sweep is expanded into its runs."""
         return self.runs if self.runs is not None else self.sweep.choices()  # type: ignore[union-attr]
 
 
@@ -120,7 +120,7 @@ TableSettings = Annotated[
 
 
 class ScalingFigure(Section):
-    """Group averages over model sizes, a line per method (Figure 3)."""
+    """Group averages by model size, with one line per method (Figure 3)."""
 
     kind: Literal["scaling"]
     title: str
@@ -130,7 +130,7 @@ class ScalingFigure(Section):
 
 
 class DynamicsFigure(Section):
-    """Training metrics over steps, a line per run (Figure 4)."""
+    """Training metrics by step, with one line per run (Figure 4)."""
 
     kind: Literal["dynamics"]
     title: str
@@ -139,4 +139,4 @@ class DynamicsFigure(Section):
 
 
 FigureSettings = Annotated[ScalingFigure | DynamicsFigure, Field(discriminator="kind")]
-Reported = Annotated[str | None, Field(description="CSV of a paper's values, printed beside the reproduced ones")]
+Reported = Annotated[str | None, Field(description="CSV file of the paper's values, shown next to the reproduced ones")]

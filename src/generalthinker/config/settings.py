@@ -1,4 +1,4 @@
-"""The whole configuration: its sections, the checks between them, and the runs they name."""
+"""The whole configuration: its sections, the checks across sections, and the runs that it defines."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,13 @@ from typing import Any, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from generalthinker.config.data import BenchmarkSettings, DataSettings, ModelSettings
+from generalthinker.config.data import (
+    MIRROR_VARIABLE,
+    BenchmarkSettings,
+    DataSettings,
+    ModelSettings,
+    mirror_folder,
+)
 from generalthinker.config.reporting import FigureSettings, Reported, RunChoice, TableSettings
 from generalthinker.config.training import EvaluationSettings, TrainingSettings
 from generalthinker.errors import StageError
@@ -15,7 +21,7 @@ from generalthinker.metrics import COMMON, Metric
 from generalthinker.records import RunSpec, slug
 from generalthinker.sections import Count, Section
 
-# Settings of `training` that decide how a run is executed, not what comes out of it.
+# Settings of `training` that change how a run is executed, but not its result.
 EXECUTION_ONLY = {
     "micro_batch_size",
     "gradient_checkpointing",
@@ -27,11 +33,11 @@ EXECUTION_ONLY = {
 
 
 class UnknownRunError(StageError, ValueError):
-    """A run's name that `RunSpec.name` never gives."""
+    """The text is not the name of a run of this configuration."""
 
 
 class Threads(Section):
-    """CPU threads of the heavy rules; a profile's `set-threads` has the last word."""
+    """CPU threads of the expensive rules; `set-threads` in a profile overrides them."""
 
     model: Count = 1
     train: Count = 1
@@ -45,9 +51,10 @@ class Settings(Section):
     name: str = Field(description="short name of the experiment, shown in reports")
     results: str = Field(description="folder for everything that is written")
     mirror: str | None = Field(
-        None, description="folder with local copies of datasets; GENERALTHINKER_DATA_MIRROR does the same"
+        None,
+        description=f"folder with local copies of datasets; the environment variable {MIRROR_VARIABLE} can name it too",
     )
-    seeds: list[int] = Field([1], min_length=1, description="training seeds; cells are means over them")
+    seeds: list[int] = Field([1], min_length=1, description="training seeds; each table cell is the mean over them")
     data: DataSettings
     models: dict[str, ModelSettings]
     methods: dict[str, MethodSettings]
@@ -87,7 +94,7 @@ class Settings(Section):
                 if (other := folders.setdefault(slug(name), name)) != name:
                     problems.append(f"{section}: {other!r} and {name!r} give the same file name {slug(name)!r}")
         if len(set(self.seeds)) != len(self.seeds):
-            problems.append(f"seeds = {self.seeds}: every seed once")
+            problems.append(f"seeds = {self.seeds}: a seed is repeated; list every seed once")
         return problems
 
     def _data_problems(self) -> list[str]:
@@ -106,10 +113,14 @@ class Settings(Section):
             for name, source in sources.items():
                 if source.adapter not in adapters:
                     problems.append(
-                        f"{place}.{name}.adapter = {source.adapter!r}: no such adapter; allowed: {adapters}"
+                        f"{place}.{name}.adapter = {source.adapter!r}: unknown adapter; allowed: {adapters}"
                     )
-                if source.dataset != "synthetic" and source.revision is None:
-                    problems.append(f"{place}.{name}.revision: missing; pin {source.dataset} to a commit")
+                # If the mirror lacks the dataset, reading it from the hub refuses the missing revision.
+                if source.dataset != "synthetic" and source.revision is None and not mirror_folder(self.mirror):
+                    problems.append(
+                        f"{place}.{name}.revision: missing; set it to a commit of {source.dataset}, or read a local "
+                        f"copy: set `mirror` or {MIRROR_VARIABLE}"
+                    )
         return problems
 
     def _method_problems(self) -> list[str]:
@@ -134,7 +145,7 @@ class Settings(Section):
                 seen[name] = suite
         missing = [name for name in self.benchmarks if name not in seen]
         if missing:
-            problems.append(f"evaluation.suites: {missing} are in no suite; every benchmark is in exactly one")
+            problems.append(f"evaluation.suites: {missing} are in no suite; put every benchmark into exactly one")
         return problems
 
     def _display_problems(self, item: Any) -> list[str]:
@@ -152,7 +163,7 @@ class Settings(Section):
                 problems.append(f"{label}: {choice.method!r} is not trained, so it has no training to show")
         columns = list(self.metrics)
         problems += [
-            f"metrics: {name!r} is no column of the training history; allowed: {columns}"
+            f"metrics: {name!r} is not a column of the training history; allowed: {columns}"
             for name in getattr(item, "metrics", [])
             if name not in columns
         ]
@@ -172,19 +183,22 @@ class Settings(Section):
         values = {knob.field: knob.value for knob in method.knob_values}
         for field in choice.knobs:
             if field not in values:
-                why = "is off (null)" if field in method.knobs() else f"is no knob of the family {method.family!r}"
-                problems.append(f"{field}: it {why} in {choice.method!r}, whose knobs are {list(values)}; leave it out")
+                if field in method.knobs():
+                    why = f"it is off (null) in {choice.method!r}"
+                else:
+                    why = f"{choice.method!r} is of the family {method.family!r}, which has no such knob"
+                problems.append(f"{field}: {why}; leave it out. Knobs that can be set here: {list(values) or 'none'}")
         return problems
 
     @property
     def metrics(self) -> dict[str, Metric]:
-        """Column → metric of the training histories, those of single families included."""
+        """The metrics of the training histories by column, including those that only one family has."""
         own = [metric for kind in FAMILIES.values() for metric in kind.METRICS]
         return {metric.column: metric for metric in (*COMMON, *own)}
 
     @property
     def groups(self) -> dict[str, list[str]]:
-        """Group → its benchmarks, both in the configuration's order."""
+        """The benchmarks of each group, in the order of the configuration."""
         groups: dict[str, list[str]] = {}
         for name, benchmark in self.benchmarks.items():
             groups.setdefault(benchmark.group, []).append(name)
@@ -210,7 +224,7 @@ class Settings(Section):
         return next(suite for suite, names in self.evaluation.suites.items() if benchmark in names)
 
     def runs(self, choice: RunChoice) -> list[RunSpec]:
-        """Return the runs behind one table cell or curve: one per seed, or the untrained model alone."""
+        """Return the runs of one table cell or curve: one per seed, or only the untrained model."""
         method = self.methods[choice.method]
         if not method.trained:
             return [RunSpec(choice.model, choice.method)]
@@ -222,29 +236,29 @@ class Settings(Section):
         return self.methods[run.method].with_knobs({knob.field: knob.value for knob in run.knobs})
 
     def run(self, name: str) -> RunSpec:
-        """Return the run whose folder is `name`; any knob values and seed are accepted, also ones in no table.
+        """Return the run whose folder is `name`. Knob values and seeds that no table uses are accepted.
 
-        Raises UnknownRunError with the expected form if the name is not one that `RunSpec.name` gives.
+        Raises UnknownRunError, which shows the expected form, if `name` is not the name of a run.
         """
         model, _, rest = name.partition("/")
         models, methods = self._by_slug(self.models), self._by_slug(self.methods)
-        # The longest name first: one method's name may begin with another's.
-        fitting = [known for known in sorted(methods, key=len, reverse=True) if f"{rest}_".startswith(f"{known}_")]
-        if model not in models or not fitting:
+        # The longest name comes first, because a method's name may be the beginning of another's.
+        beginnings = [start for start in sorted(methods, key=len, reverse=True) if f"{rest}_".startswith(f"{start}_")]
+        if model not in models or not beginnings:
             raise UnknownRunError(
                 f"run {name!r}: expected model/method[_knob-value …][_seed-n] with a model of {list(models)} "
                 f"and a method of {list(methods)}"
             )
-        label = methods[fitting[0]]
+        label = methods[beginnings[0]]
         method = self.methods[label]
-        known = {field: method.knobs()[field].suffix for field in (knob.field for knob in method.knob_values)}
-        form = "".join(f"(_{re.escape(suffix)}-(?P<{field}>.+?))?" for field, suffix in known.items())
-        match = re.fullmatch(rf"{form}(_seed-(?P<seed>\d+))?", rest.removeprefix(fitting[0]))
-        complete = f"{model}/{fitting[0]}" + "".join(f"_{suffix}-…" for suffix in known.values())
+        suffixes = {field: method.knobs()[field].suffix for field in (knob.field for knob in method.knob_values)}
+        pattern = "".join(f"(_{re.escape(suffix)}-(?P<{field}>.+?))?" for field, suffix in suffixes.items())
+        match = re.fullmatch(rf"{pattern}(_seed-(?P<seed>\d+))?", rest.removeprefix(beginnings[0]))
+        complete = f"{model}/{beginnings[0]}" + "".join(f"_{suffix}-…" for suffix in suffixes.values())
         complete += "_seed-n" if method.trained else ""
         if not match:
             raise UnknownRunError(f"run {name!r}: expected the form {complete}")
-        texts = {field: text for field in known if (text := match[field])}
+        texts = {field: text for field in suffixes if (text := match[field])}
         try:
             values = {
                 field: TypeAdapter(method.knob_type(field)).validate_strings(text) for field, text in texts.items()
@@ -259,7 +273,7 @@ class Settings(Section):
         return spec
 
     def training_identity(self, run: RunSpec) -> dict[str, Any]:
-        """Return exactly what decides the result of training `run`; a difference here, and only here, retrains it."""
+        """Return everything that determines the result of training `run`, which is retrained only if this changes."""
         training = self.training.model_dump(exclude=EXECUTION_ONLY)
         if not self.training.validate_every:
             del training["validation_decoding"]
@@ -277,12 +291,12 @@ class Settings(Section):
         return [name for name, model in self.models.items() if model.kind == kind]
 
     def benchmark_identity(self, file_name: str) -> dict[str, Any]:
-        """Return exactly what decides the questions in a benchmark's file."""
+        """Return everything that determines the questions in a benchmark's file."""
         benchmark = self.benchmarks[self._by_slug(self.benchmarks)[file_name]]
         return {**benchmark.model_dump(exclude={"group", "limit"}), "seed": self.data.seed}
 
     def model_identity(self, model: str) -> dict[str, Any]:
-        """Return exactly what decides the bytes of a model snapshot; `model` may be its file name."""
+        """Return everything that determines the bytes of a model snapshot; `model` may be its file name."""
         return self.models[self._by_slug(self.models)[slug(model)]].model_dump(exclude={"label"})
 
     @staticmethod
@@ -300,6 +314,6 @@ class Settings(Section):
 
 
 def _modules(folder: str) -> list[str]:
-    """Return the modules in a folder of the package by name, without importing them."""
+    """Return the names of the modules in a folder of the package, without importing them."""
     files = (Path(__file__).parent.parent / folder).glob("*.py")
     return sorted(path.stem for path in files if path.stem != "__init__")

@@ -1,4 +1,4 @@
-"""Settings of the training that all methods share (the paper's Table 7 and what its text leaves out)."""
+"""Training settings that all methods share: the paper's Table 7, and choices that its text leaves open."""
 
 from typing import Annotated, Literal, Self
 
@@ -8,7 +8,7 @@ from generalthinker.sections import Count, Fraction, Section
 
 
 class LoraSettings(Section):
-    """The low-rank adapter that is trained; the model's own weights stay the reference policy."""
+    """The low-rank adapter that is trained. The model's own weights do not change and are the reference policy."""
 
     rank: Count = 32
     alpha: Count = 64
@@ -17,12 +17,14 @@ class LoraSettings(Section):
 
 
 class TrainingSettings(Section):
-    """GRPO with LoRA. Defaults are the paper's, or the choice named in docs/method.md where its text is silent."""
+    """GRPO with LoRA. Defaults are the paper's values, or the choices in docs/method.md if it gives none."""
 
     epochs: Annotated[float, Field(gt=0)] = 1.0
-    max_steps: Count | None = Field(None, description="stop after this many optimizer steps; None: the epochs decide")
+    max_steps: Count | None = Field(None, description="stop after this many optimizer steps; None: train for `epochs`")
     batch_size: Count = Field(64, description="completions per optimizer step, over all devices")
-    micro_batch_size: Count = Field(8, description="completions per device and backward pass; memory, not a result")
+    micro_batch_size: Count = Field(
+        8, description="completions per device and backward pass; results do not depend on it"
+    )
     group_size: Annotated[int, Field(ge=2)] = Field(8, description="G, completions sampled for one prompt")
     learning_rate: Annotated[float, Field(gt=0)] = 1.0e-6
     lr_scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
@@ -31,23 +33,25 @@ class TrainingSettings(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     kl_coef: Annotated[float, Field(ge=0)] = Field(0.001, description="weight of the k3 KL estimate, equation 5")
-    clip_range: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="ε, equation 4")
+    clip_range: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="ε of the clipped objective, equation 4")
     temperature: Annotated[float, Field(gt=0)] = 1.0
     max_completion_tokens: Count = 1024
-    mask_truncated: bool = Field(True, description="completions cut by the token limit do not enter the loss")
+    mask_truncated: bool = Field(True, description="leave truncated completions out of the loss")
     precision: Literal["bf16", "fp32"] = "bf16"
     gradient_checkpointing: bool = True
     rollout_engine: Literal["vllm", "transformers"] = "vllm"
     vllm_memory_share: Fraction = Field(0.3, description="share of a GPU's memory that the rollout engine may take")
     save_every: Count = Field(300, description="optimizer steps between checkpoints")
-    keep_checkpoints: Annotated[int, Field(ge=2)] = Field(2, description="newest kept; two, so a bad one is survivable")
+    keep_checkpoints: Annotated[int, Field(ge=2)] = Field(
+        2, description="number of newest checkpoints kept; at least 2, because one may be damaged"
+    )
     validate_every: Count | None = Field(
         300,
-        description="optimizer steps between validations, one more after the last; the adapter that answers most "
-        "validation questions is kept, the earliest of equals. None: no validation, the last adapter is kept",
+        description="optimizer steps between validations; one more validation follows the last step. The adapter with "
+        "the highest accuracy is kept, the earliest in a tie. None: no validation, and the last adapter is kept",
     )
     validation_decoding: Literal["greedy", "sampled"] = Field(
-        "greedy", description="how validation answers: greedily, or one sample at `temperature`"
+        "greedy", description="decoding in validation: greedy, or one sample per question at `temperature`"
     )
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
     lora: LoraSettings = LoraSettings()
@@ -73,7 +77,7 @@ class EvaluationSettings(Section):
     """Greedy decoding of the benchmarks."""
 
     engine: Literal["vllm", "transformers", "auto"] = Field(
-        "vllm", description="`auto`: vLLM where it starts on this machine, else transformers, with a warning"
+        "vllm", description="`auto`: vLLM if it starts on this machine, otherwise transformers, with a warning"
     )
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     max_new_tokens: Count = 1024
@@ -81,5 +85,5 @@ class EvaluationSettings(Section):
     gpu_memory_utilization: Fraction = 0.9
     tensor_parallel_size: Count = 1
     seed: int = 0
-    batch_size: Count = Field(64, description="prompts per forward pass; the transformers engine only")
+    batch_size: Count = Field(64, description="prompts per forward pass; only the transformers engine uses it")
     suites: dict[str, list[str]] = Field(description="benchmarks that one engine session evaluates together")

@@ -1,4 +1,4 @@
-"""Token-level credit: how a response's advantage is spread over its reasoning tokens (equations 8 to 14)."""
+"""Token-level credit: how a response's advantage is distributed over its reasoning tokens (equations 8 to 14)."""
 
 from generalthinker.credit.modulation import Modulation, modulate, token_advantages
 

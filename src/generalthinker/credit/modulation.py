@@ -1,6 +1,6 @@
 """Advantage modulation, token clipping and the direction-preserving bound, as pure tensor functions.
 
-B is the number of responses, T the padded number of completion tokens. Nothing here knows a model or a trainer.
+B is the number of responses, T the padded number of completion tokens. The functions need no model and no trainer.
 """
 
 from typing import Literal, NamedTuple
@@ -13,10 +13,10 @@ STD_EPSILON = 1e-6
 
 
 class Modulation(NamedTuple):
-    """What `modulate` returns: token advantages, how often the two safeguards changed something, and the way there.
+    """What `modulate` returns: token advantages, two ratios for monitoring, and the intermediate quantities.
 
     `advantages` (B, T); `clip_ratio` is the share of prefix tokens with |m| > τ, `sign_flip_ratio` the share whose
-    advantage has the opposite sign of the response's. Both are scalars, 0 where no token is in a prefix. `m`, `clipped`
+    advantage has the opposite sign of the response's. Both are scalars, 0 if no token is in a prefix. `m`, `clipped`
     (m̄) and `weights` (w) are (B, T); `weights` is None without the direction-preserving bound.
     """
 
@@ -38,7 +38,7 @@ def token_advantages(
     direction_preserving: bool = False,
     bound: Bound = "max_abs",
 ) -> Tensor:
-    """Return token advantages (B, T): `modulate` without its ratios."""
+    """Return only the token advantages (B, T) of `modulate`."""
     return modulate(
         advantages,
         signal,
@@ -61,10 +61,10 @@ def modulate(
     direction_preserving: bool = False,
     bound: Bound = "max_abs",
 ) -> Modulation:
-    """Spread the response advantages (B,) over tokens by the signal s (B, T) of equation 7.
+    """Distribute the response advantages (B,) over tokens according to the signal s (B, T) of equation 7.
 
     `prefix_mask` (B, T) is True on reasoning tokens; tokens outside keep the response's advantage. `strength` is β,
-    `clip_threshold` τ (None: no token clipping). Raises ValueError on shapes or an unknown bound.
+    `clip_threshold` τ (None: no token clipping). Raises ValueError if shapes disagree or `bound` is unknown.
     """
     if signal.shape != prefix_mask.shape or advantages.shape != signal.shape[:1]:
         raise ValueError(
@@ -90,14 +90,14 @@ def modulate(
 
 
 def normalise(signal: Tensor, mask: Tensor) -> Tensor:
-    """Return m (B, T), equations 8 and 9: s centred and scaled within each prefix, 0 outside it and where s is flat."""
+    """Return m (B, T), equations 8 and 9: s centred and scaled within each prefix, 0 outside it or if s is constant."""
     centred = torch.where(mask, signal - _mean(signal, mask), 0.0)
-    # Once more: in float32 the mean of values far from 0 is off by more than a narrow signal's deviation.
+    # Centre again: in float32, rounding of a large mean can exceed the standard deviation of the signal.
     centred = torch.where(mask, centred - _mean(centred, mask), 0.0)
     std = _mean(centred.square(), mask).sqrt()
     highest = torch.where(mask, signal, -torch.inf).amax(dim=1, keepdim=True)
     lowest = torch.where(mask, signal, torch.inf).amin(dim=1, keepdim=True)
-    # A flat signal has rounding errors for a deviation; dividing them by epsilon would make noise of them.
+    # A constant signal differs from its mean by rounding errors only; dividing by epsilon would amplify them.
     return torch.where(highest > lowest, centred / (std + STD_EPSILON), 0.0)
 
 
@@ -123,7 +123,7 @@ def _project_zero_sum(m: Tensor, mask: Tensor) -> Tensor:
     """Return the Euclidean projection of m (B, T) on {|w| ≤ 1, Σ w = 0}: w = clip(m − λ, −1, 1) for one λ per row."""
     low = m.amin(dim=1, keepdim=True) - 1
     high = m.amax(dim=1, keepdim=True) + 1
-    # Σ clip(m − λ) falls as λ grows; halving the bracket 60 times leaves less than float64 can show.
+    # Σ clip(m − λ) decreases as λ grows, so bisection finds λ; 60 halvings reach the precision of float64.
     for _ in range(60):
         middle = (low + high) / 2
         too_small = torch.where(mask, (m - middle).clamp(-1, 1), 0.0).sum(dim=1, keepdim=True) > 0

@@ -1,17 +1,14 @@
 """Fetch the rows of a dataset from the synthetic generator, a local mirror or the Hugging Face hub."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from generalthinker.config.data import SourceSettings
+from generalthinker.config.data import MIRROR_VARIABLE, SourceSettings, mirror_folder
 from generalthinker.data import DataError, hub, synthetic
 from generalthinker.data.rowfiles import SUFFIXES, read_rows
 from generalthinker.data.sources import DatasetRow
-
-MIRROR_VARIABLE = "GENERALTHINKER_DATA_MIRROR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +61,9 @@ def mirrored(source: SourceSettings, mirror: str | None) -> bool:
     return bool(_mirror_files(source, mirror))
 
 
-def _mirror_folder(mirror: str | None) -> str | None:
-    return mirror or os.environ.get(MIRROR_VARIABLE) or None
-
-
 def _mirror_files(source: SourceSettings, mirror: str | None) -> dict[str | None, Path]:
     """Return the file of each subset (None: the split has no subsets); the result is empty if the mirror lacks them."""
-    mirror = _mirror_folder(mirror)
+    mirror = mirror_folder(mirror)
     if mirror is None:
         return {}
     root = Path(mirror) / source.dataset
@@ -114,7 +107,7 @@ def _tagged(splits: dict) -> Sequence[DatasetRow]:
 def _unavailable(source: SourceSettings, mirror: str | None, error: Exception) -> str:
     inner = f"{source.subset}/" if source.subset else ""
     wanted = f"{source.dataset}/{inner}{source.split}{{{','.join(SUFFIXES)}}}"
-    folder = _mirror_folder(mirror)
+    folder = mirror_folder(mirror)
     elsewhere = f" and no {source.dataset}/{source.split}{{{','.join(SUFFIXES)}}}" if source.subset else ""
     looked = f"local mirror {folder}: it has no {wanted}{elsewhere}"
     hub_says = error if isinstance(error, DataError) else f"{type(error).__name__}: {error}\nWhat to do:"

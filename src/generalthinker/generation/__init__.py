@@ -1,4 +1,4 @@
-"""Greedy generation: one interface, two engines, chosen by `evaluation.engine`."""
+"""Greedy generation with the engine that `evaluation.engine` chooses."""
 
 import logging
 from pathlib import Path
@@ -13,8 +13,8 @@ logger = logging.getLogger(__name__)
 def open_engine(settings: EvaluationSettings, model: Path, adapter: Path | None) -> Engine:
     """Return the engine that `settings.engine` asks for, ready to generate with `model` and its LoRA `adapter`.
 
-    `auto` takes vLLM where it starts on this machine and transformers, with a warning, where not. Raises
-    EngineUnavailableError where `vllm` is asked for by name and does not start.
+    `auto` uses vLLM if it starts on this machine, otherwise transformers, with a warning. Raises
+    EngineUnavailableError if the setting is `vllm` and vLLM does not start.
     """
     if settings.engine != "transformers":
         try:
@@ -24,9 +24,9 @@ def open_engine(settings: EvaluationSettings, model: Path, adapter: Path | None)
         except EngineUnavailableError as error:
             if settings.engine == "vllm":
                 raise EngineUnavailableError(
-                    f"{error}\nevaluation.engine = 'vllm' asks for vLLM by name; 'transformers' or 'auto' do without it"
+                    f"{error}\nevaluation.engine is 'vllm'; set it to 'transformers' or 'auto' to run without vLLM"
                 ) from error
-            logger.warning("vLLM does not start here, using transformers instead: %s", error)
+            logger.warning("vLLM does not start on this machine; transformers is used instead: %s", error)
     from generalthinker.generation.transformers_engine import TransformersEngine
 
     return TransformersEngine(settings, model, adapter)

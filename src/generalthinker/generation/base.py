@@ -1,4 +1,4 @@
-"""What an engine is, and what it gives."""
+"""The interface of the generation engines."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -7,12 +7,12 @@ from generalthinker.errors import StageError
 
 
 class EngineUnavailableError(StageError, RuntimeError):
-    """The engine that was asked for cannot run on this machine."""
+    """The requested engine cannot run on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """One greedy response: text without special tokens, its length in tokens, and whether the limit cut it."""
+    """One greedy response: text without special tokens, its length in tokens, and whether the token limit ended it."""
 
     text: str
     tokens: int
@@ -20,9 +20,9 @@ class Generated:
 
 
 class Engine(Protocol):
-    """A loaded model that answers prompts greedily."""
+    """A loaded model that generates greedy responses."""
 
-    description: dict[str, Any]  # engine, version, dtype, tensor parallel size, seed, device: recorded beside results
+    description: dict[str, Any]  # engine, version, dtype, tensor parallel size, seed, device: recorded with the results
 
     def generate(self, prompts: list[str], max_new_tokens: int) -> list[Generated]:
         """Return one response per prompt (chat template already applied), in order."""

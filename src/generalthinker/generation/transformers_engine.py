@@ -1,4 +1,4 @@
-"""transformers' own generate: slower, runs wherever torch runs."""
+"""The transformers engine: slower than vLLM, but it runs wherever torch runs."""
 
 from importlib.metadata import version
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""vLLM, on GPUs or with its CPU build."""
+"""The vLLM engine, on GPUs or with vLLM's CPU build."""
 
 import os
 from importlib.metadata import PackageNotFoundError, version
@@ -10,15 +10,15 @@ from generalthinker.generation.base import EngineUnavailableError, Generated
 
 
 class VllmEngine:
-    """One vLLM session; the LoRA adapter is loaded beside the model, not merged into it."""
+    """One vLLM session; the LoRA adapter is loaded separately and not merged into the model."""
 
     def __init__(self, settings: EvaluationSettings, model: Path, adapter: Path | None) -> None:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
-        # Jobs side by side must not be pinned to the same core.
+        # Otherwise vLLM pins jobs that run at the same time to the same cores.
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-        # One process: a session that is killed leaves no engine behind.
+        # The engine runs in this process, so that no engine process remains if this one is killed.
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         try:
             import torch
@@ -57,7 +57,7 @@ class VllmEngine:
         """Return one greedy response per prompt, in order."""
         from vllm import SamplingParams
 
-        # Tokenised here, so that no engine adds special tokens of its own to the chat template's.
+        # vLLM would add special tokens to those of the chat template, so the prompts are tokenised here.
         tokenizer = self._llm.get_tokenizer()
         encoded = tokenizer(prompts, add_special_tokens=False)["input_ids"]
         tokenised: Any = [{"prompt_token_ids": ids} for ids in encoded]

@@ -1,4 +1,4 @@
-"""The method families: every module of this package that defines a `Method` with a `family` of the module's name."""
+"""The method families: every subclass of `Method` in a module of this package, by its `family`."""
 
 import importlib
 import pkgutil
@@ -22,13 +22,14 @@ def _families() -> dict[str, type[Method]]:
 
 
 def _sweepable(families: dict[str, type[Method]]) -> dict[str, tuple[Knob, Any]]:
-    """Return field → (knob, type of one value) over all families; a shared name must mean the same in each."""
+    """Return the knob and the type of its values by field. Raises TypeError if families define a field differently."""
     fields: dict[str, tuple[Knob, Any]] = {}
     for family, method in families.items():
         for name, knob in method.knobs().items():
             if name in fields and fields[name][0] != knob:
                 raise TypeError(
-                    f"methods: {family!r} uses the knob {name!r} with another meaning than an earlier family"
+                    f"methods: the knob {name!r} of the family {family!r} differs from the knob of this name in "
+                    "another family; rename it, or make both the same"
                 )
             fields[name] = knob, method.knob_type(name)
     return fields

@@ -1,4 +1,4 @@
-"""Base: the model as it was before any training, the first column of the paper's Table 1."""
+"""Base: the model before any training, the first column of the paper's Table 1."""
 
 from typing import Literal
 

@@ -7,7 +7,7 @@ from generalthinker.rewards import Rollout, Scorer, binary
 
 
 class BinaryRL(Method):
-    """GRPO rewarded by the grader."""
+    """GRPO whose reward is the grader's verdict."""
 
     family: Literal["binary_rl"]
     reward: ClassVar[str | None] = "binary"

@@ -1,6 +1,6 @@
 """GeneralThinker: Likelihood-RL whose advantages are redistributed over the reasoning tokens (equations 7 to 14).
 
-Its parts are the paper's ablations: AM alone (`clip_threshold: null, direction_preserving: false`), AM+TC
+The paper's ablations use some of its parts: AM alone (`clip_threshold: null, direction_preserving: false`), AM+TC
 (`direction_preserving: false`), AM+DP (`clip_threshold: null`), and all three.
 """
 
@@ -20,7 +20,7 @@ class GeneralThinker(LikelihoodRL):
 
     modulation_strength: Annotated[
         float,
-        Field(gt=0, lt=1, description="β, equations 10 and 14: below 1 a bounded advantage cannot change sign"),
+        Field(gt=0, lt=1, description="β, equations 10 and 14; below 1, a bounded advantage cannot change its sign"),
         Knob("strength", "β", "modulation strength β"),
     ] = 0.1
     clip_threshold: Annotated[
@@ -35,12 +35,12 @@ class GeneralThinker(LikelihoodRL):
 
     @property
     def marks(self) -> dict[str, bool]:
-        """AM, TC and DP, as Table 2 marks them."""
+        """Whether AM, TC and DP are on, for the marks in Table 2."""
         return {"AM": True, "TC": self.clip_threshold is not None, "DP": self.direction_preserving}
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
-        """The quantities s, m (with the clipped m̄), w where it exists, and the token advantages."""
+        """The quantities s, m (with the clipped m̄), w if DP is on, and the token advantages."""
         threshold = self.clip_threshold
         if threshold is None:
             deviation = Quantity("m", "m\neq. 8, 9")
@@ -52,11 +52,11 @@ class GeneralThinker(LikelihoodRL):
         return (*panels, Quantity("advantage", f"advantage\neq. {14 if self.direction_preserving else 10}"))
 
     def identity(self) -> dict[str, Any]:
-        """Return the deciding settings; without the direction-preserving bound, its kind decides nothing."""
-        deciding = super().identity()
+        """Return the settings that determine a result; `bound` has no effect if DP is off."""
+        settings = super().identity()
         if not self.direction_preserving:
-            del deciding["bound"]
-        return deciding
+            del settings["bound"]
+        return settings
 
     def token_credit(self, responses: Responses) -> TokenCredit:
         """Return Â_t of equation 10 or 14, from the signal s of equation 7."""

@@ -1,4 +1,4 @@
-"""Likelihood-RL: GRPO rewarded by the true answer's log-likelihood after the model's own reasoning (equation 6)."""
+"""Likelihood-RL: GRPO whose reward is the reference answer's log-likelihood after the reasoning (equation 6)."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -9,14 +9,14 @@ from generalthinker.rewards import Rollout, Scorer, likelihood
 
 
 class LikelihoodRL(Method):
-    """GRPO rewarded by the answer's log-likelihood."""
+    """GRPO whose reward is the log-likelihood of the reference answer."""
 
     family: Literal["likelihood_rl"]
     reward: ClassVar[str | None] = "likelihood"
 
     reward_floor: Annotated[
         float,
-        Field(lt=0, description="log-likelihood given to truncated, box-less and reasoning-less responses"),
+        Field(lt=0, description="reward of responses that are truncated, or lack a boxed answer or reasoning"),
     ] = -30.0
 
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[float]:

@@ -1,16 +1,17 @@
-"""What a method is: typed settings, the knobs that name its runs, and the hooks that the trainer calls.
+"""The base class of methods: typed settings, knobs that appear in run names, and hooks that the trainer calls.
 
-A method family is one class in one file of this package. Its fields are its settings in YAML; those that carry a
-`Knob` can be swept, and their values name the run. The trainer calls the hooks in this order at every optimizer step:
+A method family is one class in one file of this package. Its fields are its settings in YAML; those with a `Knob`
+can be swept, and their values are part of the run's name. At every optimizer step, the trainer calls the hooks in this
+order:
 
-1. `score`: one value per response, from this process's responses;
-2. `rewards`: one reward per response, from all groups of all processes;
+1. `score`: one value per response, computed from the responses of this process;
+2. `rewards`: one reward per response, computed from the groups of all processes;
 3. `advantages`: one advantage per response, or None for TRL's group normalisation (equations 1 and 2);
-4. `answer_losses`: further sequences whose negative log-likelihood joins the loss, or None;
+4. `answer_losses`: additional sequences whose negative log-likelihood is added to the loss, or None;
 5. `token_credit`: one advantage per token, or None where every token has the response's advantage.
 
-A method without training (`reward` is None) has no hooks. No method file imports a framework at the top: settings,
-tables and status read these classes in processes that must stay light.
+The trainer does not use a method whose `reward` is None. No method file imports a framework such as torch at module
+level, because the settings, the tables and the status import these classes and must start quickly.
 """
 
 from dataclasses import dataclass
@@ -47,9 +48,9 @@ class ScoredRollout(NamedTuple):
 class Step:
     """All responses of one optimizer step, the same on every process.
 
-    `number` counts the steps from 1; `groups` are P prompts with G responses each. `state` is what the method remembers
-    between steps (values that JSON can hold); it is saved with every checkpoint. `metrics` takes what the method logs,
-    by the names in `METRICS`.
+    `number` counts the steps from 1; `groups` are P prompts with G responses each. `state` holds the JSON values
+    that the method keeps between steps; it is saved with every checkpoint. The method writes the values that it logs to
+    `metrics`, under the names in `METRICS`.
     """
 
     number: int
@@ -59,7 +60,7 @@ class Step:
 
 
 class AnswerLoss(NamedTuple):
-    """A sequence that joins the loss: `weight` times the negative log-likelihood (nats) of `target` after `context`."""
+    """A term of the loss: `weight` times the negative log-likelihood (nats) of `target` after `context`."""
 
     context: str
     target: str
@@ -67,7 +68,7 @@ class AnswerLoss(NamedTuple):
 
 
 class SlowPolicy(NamedTuple):
-    """A second policy that follows the trained one: every `every` steps it becomes (1 - rate) * slow + rate * current.
+    """A slowly updated copy of the policy: every `every` steps it becomes (1 - rate) * slow + rate * current.
 
     Both are adapters on the same model; the average is taken over the adapter's matrices.
     """
@@ -89,7 +90,10 @@ class TokenCredit(NamedTuple):
 
 
 class Quantity(NamedTuple):
-    """One panel of the walkthrough: bars of `column`; `overlay` (a column and its label) as marks; ±`band` shaded."""
+    """One panel of the walkthrough: bars show `column`, marks show `overlay` (a column and its label).
+
+    `band` is a value and its label: the range from -value to +value is shaded.
+    """
 
     column: str
     label: str
@@ -109,7 +113,8 @@ class Responses:
     def logps(self, prompts: list[str] | None = None, policy: Policy = "current") -> "Tensor":
         """Return the log-probabilities (nats) of the completions' tokens (B, T) under `policy`, without gradient.
 
-        They follow `prompts`, or the prompts they were sampled after (None). Values outside the prefix mean nothing.
+        The completions are scored after `prompts`, or after the prompts that they were sampled from (None). Values
+        outside the prefix are undefined.
         """
         raise NotImplementedError
 
@@ -123,20 +128,20 @@ class Method(Section):
 
     family: str
 
-    VERSION: ClassVar[int] = 1  # raised by the author whenever results change
+    VERSION: ClassVar[int] = 1  # to be increased whenever a change of the code changes results
     METRICS: ClassVar[tuple[Metric, ...]] = ()  # columns that only this family adds to the history
-    reward: ClassVar[str | None] = None  # what the reward is called in reports; None: nothing is trained
+    reward: ClassVar[str | None] = None  # the reward's name in reports; None: the method is not trained
 
     @classmethod
     def knobs(cls) -> dict[str, Knob]:
-        """Return field → knob, in the order of the fields."""
+        """Return the knobs by field, in the order of the fields."""
         return {
             name: knob for name, field in cls.model_fields.items() for knob in field.metadata if isinstance(knob, Knob)
         }
 
     @classmethod
     def knob_type(cls, name: str) -> Any:
-        """Return the type of one value of a knob, with its limits; null, which turns a knob off, is no value of it."""
+        """Return the type of a knob's values, with its limits; None, which turns the knob off, is excluded."""
         field = cls.model_fields[name]
         annotation: Any = field.annotation
         if get_origin(annotation) is not Literal and (options := get_args(annotation)):
@@ -150,22 +155,22 @@ class Method(Section):
 
     @property
     def knob_values(self) -> tuple[KnobValue, ...]:
-        """The knobs that are not off (None), as they name a run."""
+        """The knobs that are not off (None), for the run's name."""
         values = ((name, knob, getattr(self, name)) for name, knob in self.knobs().items())
         return tuple(KnobValue(name, knob.suffix, value) for name, knob, value in values if value is not None)
 
     def with_knobs(self, values: dict[str, Any]) -> Self:
-        """Return this method with other values of some knobs; they are checked as the settings are."""
+        """Return this method with other values of some knobs, which are checked like the settings."""
         return type(self).model_validate({**self.model_dump(), **values}) if values else self
 
     @property
     def marks(self) -> dict[str, bool]:
-        """The parts of the method that a table marks, by the mark's heading."""
+        """Whether each part of the method is on, by the heading under which a table marks it."""
         return {}
 
     @property
     def models(self) -> dict[str, str]:
-        """Further models that the method needs: role → entry of the settings' `models`."""
+        """Additional models that the method needs: for each role, an entry of the settings' `models`."""
         return {}
 
     @property
@@ -175,12 +180,12 @@ class Method(Section):
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
-        """The panels of the walkthrough, the token advantages last; none where there is no token-level credit."""
+        """The panels of the walkthrough, the token advantages last; empty if the method has no token-level credit."""
         return ()
 
     @property
     def further_settings(self) -> dict[str, Any]:
-        """The deciding settings that are neither knobs nor switches, the family's own before those it inherits."""
+        """The settings in `identity` that are neither knobs nor booleans; inherited ones come last."""
         own = [*type(self).__annotations__]
         names = [name for name in self.identity() if name in type(self).model_fields and name != "family"]
         names.sort(key=lambda name: name not in own)
@@ -192,24 +197,25 @@ class Method(Section):
         return self.model_dump()
 
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[Any]:
-        """Return one value per response of this process: a number, or anything that `rewards` makes one of."""
+        """Return one value per response of this process: a number, or a value that `rewards` turns into a number."""
         raise NotImplementedError(f"{type(self).__name__} is not trained")
 
     def rewards(self, step: Step) -> list[list[float]]:
-        """Return the rewards (P, G); unless overridden, the scores themselves."""
+        """Return the rewards (P, G); by default, the scores."""
         return [[response.score for response in group] for group in step.groups]
 
     def advantages(self, step: Step, rewards: list[list[float]]) -> list[list[float | None]] | None:
         """Return the advantages (P, G), with None for a response that is left out of the loss.
 
-        None altogether, the default, asks for TRL's: the rewards centred and scaled within their group.
+        Return None, the default, to use TRL's advantages: the rewards centred and scaled within their group.
         """
         return None
 
     def answer_losses(self, step: Step, rewards: list[list[float]]) -> list[list[AnswerLoss | None]] | None:
-        """Return a further sequence per response (P, G) for the loss; None altogether, the default, for no such loss.
+        """Return one additional term of the loss per response (P, G), with None for a response without a term.
 
-        The terms are averaged over all responses, as the policy's loss is.
+        Return None, the default, for no additional loss. The terms are averaged over all responses, like the policy's
+        loss.
         """
         return None
 

@@ -1,4 +1,4 @@
-"""One accuracy in a row file and in a printed table: what the kinds of tables with accuracies share."""
+"""Accuracies in row files and in printed tables, for all kinds of tables that show accuracies."""
 
 from dataclasses import replace
 from decimal import Decimal

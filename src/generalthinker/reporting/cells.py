@@ -1,4 +1,4 @@
-"""What fills the cells: which runs, evaluations and benchmarks the rows, tables and figures need.
+"""The runs, evaluations and benchmarks that the rows, tables and figures need.
 
 Everything here is computed from the settings; no file is read.
 """

@@ -1,7 +1,7 @@
-"""Rewards that methods share: one file each, lists in, lists out, one number per rollout.
+"""Rewards that methods share: one file per reward, which returns one number per rollout.
 
-A reward is a function `reward(rollouts, …) -> list[float]`. One that looks at the probability of text also takes a
-`Scorer`, so that all such rewards use the same scoring pass. A method names its reward in code: `methods/<name>.py`.
+A reward is a function `reward(rollouts, …) -> list[float]`. A reward that needs the probability of a text also
+takes a `Scorer`, which computes it. A method calls its reward in `methods/<name>.py`.
 """
 
 from dataclasses import dataclass
@@ -12,16 +12,17 @@ from generalthinker.answers import grade
 from generalthinker.answers.boxed import last_box
 from generalthinker.records import AnswerType
 
-# The policy being trained, the one it started from, and one that follows it slowly (`Method.slow_policy`).
+# The policy being trained, the initial policy, and a slowly updated copy of the first (`Method.slow_policy`).
 Policy = Literal["current", "initial", "slow"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One sampled response with what it is judged by.
+    """One sampled response, with everything that a reward may use.
 
-    `prompt` is prompt x as text, chat template applied, and `question` the question alone. `tokens` counts the
-    completion's tokens. `group` numbers the step's groups over all processes: responses to one prompt share it.
+    `prompt` is prompt x as text, with the chat template applied, and `question` is the question alone. `tokens` is the
+    number of the completion's tokens. `group` is the same for all responses to one prompt; it numbers the step's groups
+    over all processes.
     """
 
     prompt: str
@@ -36,7 +37,7 @@ class Rollout:
 
 
 class Scorer(Protocol):
-    """Reads given text under a policy, without gradient."""
+    """Computes log-probabilities of given texts under a policy, without gradients."""
 
     @property
     def tokenizer(self) -> Any:
@@ -48,12 +49,12 @@ class Scorer(Protocol):
     ) -> list[list[float]]:
         """Return, per pair, the log-probability (nats) of each token that overlaps `span` in `context + span + after`.
 
-        The whole text is tokenised at once, so that `after` decides how the span's end is tokenised; it is not scored.
+        The text is tokenised as a whole, so `after` can change how the end of the span is tokenised; it is not scored.
         """
         ...
 
     def model_folder(self, role: str) -> Path:
-        """Return the folder of the further model that the method asked for as `role` (`Method.models`)."""
+        """Return the folder of the additional model that has this `role` in `Method.models`."""
         ...
 
 
@@ -66,7 +67,10 @@ def is_correct(rollout: Rollout) -> bool:
 
 
 def reasoning_prefix(rollout: Rollout) -> str | None:
-    r"""Return r, the text before the last `\boxed{`; None if truncated, or if box or prefix is missing or empty."""
+    r"""Return r, the text before the last `\boxed{`.
+
+    Return None if the response is truncated, or if its box or its prefix is missing or empty.
+    """
     box = last_box(rollout.completion)
     if rollout.truncated or box is None or not (box.content or "").strip():
         return None

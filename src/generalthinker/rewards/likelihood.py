@@ -1,4 +1,4 @@
-r"""Likelihood-RL's and GeneralThinker's reward: how probable the true answer is after the model's own reasoning.
+r"""Reward of Likelihood-RL and GeneralThinker: the log-likelihood of the reference answer after the model's reasoning.
 
 Equation 6: R = log π(a* | x, r), summed over the tokens whose characters overlap `a*}` in `x + r + \boxed{a*}`.
 """
@@ -7,7 +7,7 @@ from generalthinker.rewards import Rollout, Scorer, reasoning_prefix
 
 
 def reward(rollouts: list[Rollout], scorer: Scorer, *, floor: float) -> list[float]:
-    """Return the answer's log-likelihood (nats) per rollout, `floor` where no reasoning leads to a boxed answer."""
+    """Return the answer's log-likelihood (nats) per rollout, or `floor` if the rollout has no reasoning prefix."""
     prefixes = [reasoning_prefix(rollout) for rollout in rollouts]
     usable = [i for i, prefix in enumerate(prefixes) if prefix is not None]
     logps = scorer.span_logps(

@@ -10,10 +10,10 @@ LORA_WRAPPER = "base_model.model."
 
 
 def merged_parameters(model: PeftModel) -> Iterator[tuple[str, Tensor]]:
-    """Yield every weight under the name vLLM knows, W + scale · B A where an adapter is, one at a time.
+    """Yield each weight under its name in vLLM, one at a time; an adapted layer yields W + scale · B A.
 
-    The model is left as it is. Merging in place and taking the adapter out again, as TRL does, rounds twice a step: in
-    bfloat16 the base weights, which are also the reference policy, then drift by as much as the adapter learns.
+    The model is not changed. TRL merges the adapter in place and subtracts it again, which rounds twice per step: in
+    bfloat16 the base weights, which are also the reference policy, then drift by an amount comparable to the adapter.
     """
     adapted = {f"{name}.base_layer.weight": layer for name, layer in model.named_modules() if isinstance(layer, Linear)}
     for name, parameter in model.named_parameters():

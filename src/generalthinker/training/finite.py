@@ -1,4 +1,4 @@
-"""Numbers that are no longer finite stop the training before they reach a weight, and say where they came from."""
+"""Stop the training at the first NaN or infinite value, before it changes a weight, and report where it occurred."""
 
 from torch import Tensor
 
@@ -9,11 +9,14 @@ SHOWN_CHARACTERS = 200
 
 
 class NonFiniteError(StageError, RuntimeError):
-    """A log-probability, reward or loss is NaN or infinite; the weights are those of the step before."""
+    """A log-probability, reward or loss is NaN or infinite; the weights are still those of the previous step."""
 
 
 def require_finite(values: Tensor, what: str, step: int, prompts: list[str]) -> None:
-    """Raise NonFiniteError unless all `values` are finite: (B, …), one prompt a row, or a scalar with all of them."""
+    """Raise NonFiniteError unless all `values` are finite.
+
+    `values` is (B, …) with one prompt per row, or a scalar that depends on all `prompts`.
+    """
     finite = values.isfinite()
     if finite.all():
         return
@@ -25,5 +28,5 @@ def require_finite(values: Tensor, what: str, step: int, prompts: list[str]) -> 
     raise NonFiniteError(
         f"step {step}: {what} is not finite (NaN or infinite); the optimizer step was not taken.\n"
         f"Prompts ({min(len(distinct), SHOWN_PROMPTS)} of {len(distinct)}):{shown}\n"
-        "Usual causes: a learning rate too high, or fp32 numbers lost in bf16. The last checkpoint is good."
+        "Usual causes: the learning rate is too high, or bf16 is not precise enough. The last checkpoint is still good."
     )

@@ -1,4 +1,4 @@
-"""The training's metrics: one row per optimizer step, written as they come, without gaps or repeats after a resume."""
+"""The training's metrics: one row per optimizer step, written at once; a resume leaves no gaps and no duplicates."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 class History(TrainerCallback):
     """Append each step's metrics to `metrics.jsonl` and its wall-clock seconds to `timing.jsonl` in `folder`.
 
-    They are two files because the first is reproducible to the byte and the second never is. `own` are the columns that
+    They are two files, because metrics are reproducible byte for byte and times are not. `own` are the columns that
     only this training's method adds.
     """
 
@@ -44,7 +44,7 @@ class History(TrainerCallback):
             return
         step = {"step": state.global_step}
         logger.info(
-            "step %d of %d: reward %.3f, KL %.4f, entropy %.3f, %.0f tokens a response, %.1f s",
+            "step %d of %d: reward %.3f, KL %.4f, entropy %.3f, %.0f tokens per response, %.1f s",
             state.global_step,
             state.max_steps,
             *(logs.get(name) or 0.0 for name in ("reward", "kl", "entropy", "completions/mean_length", "step_time")),
@@ -69,7 +69,7 @@ class History(TrainerCallback):
 
     @staticmethod
     def rows(path: Path) -> list[dict[str, Any]]:
-        """Return the rows written so far; an unfinished last line is left out."""
+        """Return the rows written so far; an incomplete last line is ignored."""
         if not path.exists():
             return []
         return [json.loads(line) for line in path.read_text().splitlines() if _step(line) is not None]
@@ -80,7 +80,7 @@ class History(TrainerCallback):
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Append `row` to `path` as one JSON line that a later crash cannot lose."""
+    """Append `row` to `path` as one JSON line and flush it to the disk, so that a crash does not lose it."""
     with path.open("a") as file:
         file.write(json.dumps(row) + "\n")
         file.flush()

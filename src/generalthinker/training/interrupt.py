@@ -1,4 +1,4 @@
-"""Stopping in good order: what SLURM sends before the time limit becomes a checkpoint and a clean exit."""
+"""Stop on a signal, such as SLURM's before the time limit: save a checkpoint, then end the training."""
 
 import signal
 from typing import Any, Self
@@ -10,11 +10,11 @@ from generalthinker.errors import StageError
 
 
 class InterruptedTrainingError(StageError, RuntimeError):
-    """A signal ended the training after a checkpoint; starting again continues from there."""
+    """A signal stopped the training after it had saved a checkpoint; the next start resumes from it."""
 
 
 class StopOnSignal(TrainerCallback):
-    """Within its `with`, SIGTERM or SIGUSR1 saves a checkpoint after the current optimizer step and stops."""
+    """Inside its `with` block, SIGTERM or SIGUSR1 stops the training after the current step, with a checkpoint."""
 
     def __init__(self) -> None:
         self.received: str | None = None
@@ -33,7 +33,7 @@ class StopOnSignal(TrainerCallback):
         self.received = signal.Signals(number).name
 
     def on_step_end(self, args, state, control, **kwargs):
-        """Ask the trainer to save and stop if a signal came, to whichever process."""
+        """Tell the trainer to save and stop if any process has received a signal."""
         self.received = next(filter(None, gather_object([self.received])), None)
         if self.received:
             control.should_save = True

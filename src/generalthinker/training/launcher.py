@@ -1,4 +1,4 @@
-"""From a run to processes: one per visible GPU, started by torchrun; the global batch stays the same."""
+"""Start one training process per visible GPU with torchrun; the global batch size stays the same."""
 
 import os
 import sys
@@ -11,41 +11,41 @@ SECONDS_TO_STOP = 600
 
 
 class BatchSplitError(StageError, ValueError):
-    """The batch does not divide over the devices."""
+    """The batch cannot be divided equally among the devices."""
 
 
 class RolloutEngineError(StageError, ValueError):
-    """The rollout engine does not fit this machine or these settings."""
+    """The rollout engine cannot be used on this machine or with these settings."""
 
 
 def split_batch(training: TrainingSettings, processes: int) -> int:
-    """Return the gradient accumulation steps that make `batch_size` from `processes` devices of `micro_batch_size`.
+    """Return the number of gradient accumulation steps with which `processes` devices process `batch_size`.
 
-    Raises BatchSplitError with the allowed values if the batch does not split evenly.
+    Raises BatchSplitError with the allowed values if `processes * micro_batch_size` does not divide `batch_size`.
     """
     per_step = processes * training.micro_batch_size
     if training.batch_size % per_step:
         allowed = [n for n in range(1, training.batch_size + 1) if training.batch_size % (n * processes) == 0]
         raise BatchSplitError(
-            f"training.batch_size = {training.batch_size} does not split over {processes} processes with "
+            f"training.batch_size = {training.batch_size} is not divisible by {processes} processes times "
             f"training.micro_batch_size = {training.micro_batch_size}; "
-            + (f"allowed micro_batch_size: {allowed}" if allowed else "allowed processes: its divisors")
+            + (f"allowed micro_batch_size: {allowed}" if allowed else "the number of processes must divide batch_size")
         )
     return training.batch_size // per_step
 
 
 def require_rollout_engine(training: TrainingSettings) -> None:
-    """Raise RolloutEngineError where vLLM would not sample from the policy that is trained."""
+    """Raise RolloutEngineError if vLLM would sample from another policy than the one that is trained."""
     if training.rollout_engine != "vllm":
         return
     if not visible_gpus():
         raise RolloutEngineError(
-            "training.rollout_engine = vllm needs a GPU, and none is visible here: vLLM's CPU build packs its weights "
-            "when it starts and does not see the training. Set training.rollout_engine: transformers, or run on a GPU"
+            "training.rollout_engine = vllm needs a GPU, and none is visible: vLLM's CPU build repacks its weights "
+            "when it starts and cannot update them. Set training.rollout_engine: transformers, or run on a GPU"
         )
     if training.precision != "bf16":
         raise RolloutEngineError(
-            f"training.rollout_engine = vllm samples in bf16, training.precision is {training.precision}: set "
+            f"training.rollout_engine = vllm samples in bf16, but training.precision is {training.precision}: set "
             "precision: bf16, or rollout_engine: transformers"
         )
 
@@ -58,9 +58,9 @@ def visible_gpus() -> int:
 
 
 def launch(settings_file: str, run: str, processes: int, threads: int) -> NoReturn:
-    """Become the parent of `processes` training processes on this machine; its exit status is theirs.
+    """Replace this process with torchrun, which starts `processes` training processes and fails if one of them fails.
 
-    A signal to the parent reaches all of them, and they have `SECONDS_TO_STOP` to finish their step and save.
+    torchrun forwards signals to them, and they have `SECONDS_TO_STOP` to finish their step and save a checkpoint.
     """
     command = [
         *(sys.executable, "-m", "torch.distributed.run"),

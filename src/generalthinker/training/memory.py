@@ -1,6 +1,6 @@
-"""What a method remembers between optimizer steps: its own values and, where it asks for one, a slow policy.
+"""The state of a method between optimizer steps: its own values and, if it uses one, a slow policy.
 
-Both are saved with every checkpoint, so that a resumed training is the uninterrupted one to the byte.
+Both are saved with every checkpoint, so that a resumed training gives the same bytes as an uninterrupted one.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ SLOW = "slow_policy.safetensors"
 
 
 class Memory:
-    """The state of one training's method; equal on every process, because every process updates it alike."""
+    """The state of one training's method. It is the same on all processes, because each makes the same updates."""
 
     def __init__(self, model: nn.Module, slow_policy: SlowPolicy | None) -> None:
         self.state: dict[str, Any] = {}
@@ -31,7 +31,7 @@ class Memory:
 
     @contextmanager
     def slow(self) -> Iterator[None]:
-        """Within it, the model is the slow policy; only for passes without gradient."""
+        """Replace the model by the slow policy inside the `with` block; only for passes without gradients."""
         self._swap()
         try:
             yield
@@ -40,13 +40,13 @@ class Memory:
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """Move the slow policy towards the current one where `step` is due."""
+        """Move the slow policy towards the current one if an update is due at `step`."""
         if self._rule and step % self._rule.every == 0:
             for name, parameter in self._adapter.items():
                 self._slow[name].lerp_(parameter.detach(), self._rule.rate)
 
     def save(self, checkpoint: Path) -> None:
-        """Write everything into a checkpoint's folder."""
+        """Write the state to a checkpoint's folder."""
         write_json(checkpoint / STATE, self.state)
         if self._slow:
             save_file(self._slow, checkpoint / SLOW)
@@ -65,11 +65,11 @@ class Memory:
 
 
 class UpdateSlowPolicy(TrainerCallback):
-    """Let the slow policy follow after each optimizer step, before a checkpoint of that step is saved."""
+    """Update the slow policy after an optimizer step, before the checkpoint of that step is saved."""
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
 
     def on_step_end(self, args, state, control, **kwargs):
-        """Update the slow policy if this step is one of its turns."""
+        """Update the slow policy if an update is due at this step."""
         self.memory.after_step(state.global_step)

@@ -1,4 +1,4 @@
-"""Teacher-forced scoring under a policy: text spans for rewards, reasoning tokens for credit. No gradients."""
+"""Teacher-forced log-probabilities of text spans, and the token positions that belong to spans and prefixes."""
 
 import bisect
 from collections.abc import Callable, Sequence
@@ -20,38 +20,38 @@ def span_logps(
 ) -> list[list[float]]:
     """Return, per pair, the log-probability (nats) of each token overlapping `span` in `context + span + after`.
 
-    The whole text is tokenised once and the boundaries found by character offsets, so a token that spans one is scored
-    whole. `span` must not be empty; `after` is not scored.
+    The text is tokenised as a whole and the span's tokens are selected by character offsets; a token that crosses a
+    boundary of the span is included. `span` must not be empty; `after` is not scored.
     """
     if not contexts:
         return []
-    encoded, places = encode_spans(tokenizer, contexts, spans, after)
+    encoded, ranges = encode_spans(tokenizer, contexts, spans, after)
     ids, mask = left_pad(encoded, tokenizer.pad_token_id, device)
-    keep = max(len(tokens) - first for tokens, (first, _) in zip(encoded, places, strict=True))
+    keep = max(len(tokens) - first for tokens, (first, _) in zip(encoded, ranges, strict=True))
     logps = token_logps(ids, mask, keep).tolist()
     return [
-        row[keep - len(tokens) + first : keep - len(tokens) + last]
-        for row, tokens, (first, last) in zip(logps, encoded, places, strict=True)
+        row[keep - len(tokens) + first : keep - len(tokens) + stop]
+        for row, tokens, (first, stop) in zip(logps, encoded, ranges, strict=True)
     ]
 
 
 def encode_spans(
     tokenizer, contexts: list[str], spans: list[str], after: list[str] | None = None
 ) -> tuple[list[list[int]], list[tuple[int, int]]]:
-    """Return the tokens of `context + span + after`, and which of them overlap the span: first, and last + 1."""
+    """Return the tokens of `context + span + after`, and the range [first, stop) of those that overlap the span."""
     following: Sequence[str] = after or [""] * len(spans)
     texts = ["".join(parts) for parts in zip(contexts, spans, following, strict=True)]
     encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
-    places = []
+    ranges = []
     for context, span, offsets in zip(contexts, spans, encoded["offset_mapping"], strict=True):
         first = sum(end <= len(context) for _, end in offsets)
-        last = sum(start < len(context) + len(span) for start, _ in offsets)
-        places.append((first, last))
-    return encoded["input_ids"], places
+        stop = sum(start < len(context) + len(span) for start, _ in offsets)
+        ranges.append((first, stop))
+    return encoded["input_ids"], ranges
 
 
 def left_pad(sequences: list[list[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return ids and mask (B, L), every sequence at the right end."""
+    """Return ids and attention mask (B, L) of the sequences, padded on the left."""
     longest = max(map(len, sequences))
     ids = torch.full((len(sequences), longest), pad_id, dtype=torch.long)
     mask = torch.zeros_like(ids)
@@ -65,7 +65,7 @@ def prefix_tokens(tokenizer, completion_ids: list[int], prefix: str) -> int:
     """Return |r|: how many leading tokens of the completion lie wholly within its first `len(prefix)` characters."""
 
     def characters(count: int) -> int:
-        # An unfinished multi-byte character decodes to one replacement mark, so this never falls as tokens are added.
+        # This never decreases with `count`, because an incomplete multi-byte character decodes to one character.
         return len(tokenizer.decode(completion_ids[:count], skip_special_tokens=True))
 
     return bisect.bisect_right(range(1, len(completion_ids) + 1), len(prefix), key=characters)

@@ -1,8 +1,7 @@
-"""GRPO with a method's rewards and token-level advantages: TRL's trainer and the hooks of `methods/`, no copied code.
+"""GRPO with a method's rewards and token-level advantages: TRL's trainer, extended by the hooks of `methods/`.
 
-Different from stock TRL: rewards may look at the policy itself (equation 6), a method may set advantages itself, and
-the advantages that leave `_generate_and_score_completions` may have shape (B, T) instead of (B,), which TRL's loss
-accepts as it is.
+Differences from TRL: rewards may use the policy's probabilities (equation 6), a method may compute the advantages, and
+`_generate_and_score_completions` may return advantages (B, T) instead of (B,), which TRL's loss accepts unchanged.
 """
 
 import functools
@@ -29,12 +28,12 @@ from generalthinker.training.validation import decoding
 
 
 class MethodTrainer(GRPOTrainer):
-    """GRPO by a `Method`; each dataset row is a `records.Question` plus prompt.
+    """GRPO with a `Method`; each dataset row has the fields of a `records.Question` and its prompt.
 
-    `models` are the folders of the further models that the method asks for, by role.
+    `models` are the folders of the additional models that the method needs, by role.
     """
 
-    # TRL admits image processors and no model at all; here they are always a tokenizer and a PEFT model.
+    # TRL's types also allow image processors and no model; here they are always a tokenizer and a PEFT model.
     processing_class: Any
     model: Any
     args: Any
@@ -57,10 +56,10 @@ class MethodTrainer(GRPOTrainer):
             self.vllm_generation._iter_named_params = functools.partial(  # type: ignore[method-assign]
                 merged_parameters, self.model
             )
-            # An engine that starts seeds its whole process with its rank; every run would sample alike.
+            # vLLM seeds the process with its rank when it starts; without a new seed, all runs would sample alike.
             set_seed(self.args.seed, device_specific=True)
 
-    # What methods may ask (`rewards.Scorer`).
+    # The interface for methods (`rewards.Scorer`).
 
     @property
     def tokenizer(self) -> Any:
@@ -75,11 +74,11 @@ class MethodTrainer(GRPOTrainer):
             return span_logps(self._tokenizer, self._policy_logps, contexts, spans, self.accelerator.device, after)
 
     def model_folder(self, role: str) -> Path:
-        """Return the folder of a further model (`rewards.Scorer`)."""
+        """Return the folder of an additional model (`rewards.Scorer`)."""
         return self.models[role]
 
     def _acting(self, policy: Policy) -> AbstractContextManager[Any]:
-        """Return a context in which the model is `policy`."""
+        """Return a context manager that makes the model act as `policy`."""
         if policy == "initial":
             model = self.accelerator.unwrap_model(self.model)
             assert isinstance(model, PeftModel)
@@ -100,7 +99,7 @@ class MethodTrainer(GRPOTrainer):
         return generated
 
     def _reward_rollouts(self, prompts, completions, completion_ids, **columns) -> list[float | None]:
-        """TRL's reward hook: lists in, lists out; leaves the step and the prefix lengths for the hooks after it."""
+        """Return the rewards to TRL, and keep the step and the prefix lengths for the later hooks."""
         started = time.perf_counter()
         names = ("question", "answer", "answer_type", "options")
         rows = [dict(zip(names, values, strict=True)) for values in zip(*(columns[n] for n in names), strict=True)]
@@ -135,7 +134,7 @@ class MethodTrainer(GRPOTrainer):
         return output
 
     def _set_advantages(self, output: dict[str, Any]) -> None:
-        """Replace TRL's advantages by the method's own, if it has any, and take out responses it leaves out."""
+        """Replace TRL's advantages by the method's, if it computes any; exclude responses whose advantage is None."""
         advantages = self.method.advantages(self._underway, self._rewards)
         if advantages is None:
             return
@@ -144,27 +143,27 @@ class MethodTrainer(GRPOTrainer):
             [0.0 if value is None else value for value in values], device=output["advantages"].device
         )
         kept = torch.tensor([value is not None for value in values], device=output["completion_mask"].device)
-        # A response without a mask adds nothing to the loss; TRL masks truncated ones in the same way.
+        # A response whose mask is all 0 adds nothing to the loss; TRL excludes truncated ones in the same way.
         output["completion_mask"] = output["completion_mask"] * kept.unsqueeze(1)
 
     def _add_answer_losses(self, output: dict[str, Any]) -> None:
-        """Put the sequences whose likelihood joins the loss beside the responses, so that TRL splits them alike."""
+        """Add the method's answer losses to `output`, so that TRL splits them into micro-batches with the responses."""
         losses = self.method.answer_losses(self._underway, self._rewards)
         if losses is None:
             return
         own = [loss or AnswerLoss("", " ", 0.0) for loss in self._own_part(losses)]
-        encoded, places = encode_spans(self._tokenizer, [loss.context for loss in own], [loss.target for loss in own])
+        encoded, ranges = encode_spans(self._tokenizer, [loss.context for loss in own], [loss.target for loss in own])
         device = output["completion_ids"].device
         ids, mask = left_pad(encoded, self._tokenizer.pad_token_id, device)
-        keep = max(len(tokens) - first for tokens, (first, _) in zip(encoded, places, strict=True))
+        keep = max(len(tokens) - first for tokens, (first, _) in zip(encoded, ranges, strict=True))
         from_end = torch.arange(keep, 0, -1, device=device)
-        counts = torch.tensor([last - first for first, last in places], device=device)
+        counts = torch.tensor([stop - first for first, stop in ranges], device=device)
         output["answer_ids"], output["answer_mask"] = ids, mask
         output["answer_targets"] = from_end <= counts.unsqueeze(1)
         output["answer_weights"] = torch.tensor([loss.weight for loss in own], device=device)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Return TRL's loss of a micro-batch and the method's; raises NonFiniteError where it is NaN or infinite."""
+        """Return the loss of a micro-batch, TRL's plus the method's. Raises NonFiniteError if it is not finite."""
         loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if "answer_ids" in inputs:
             loss = loss + self._answer_loss(model, inputs)
@@ -177,7 +176,7 @@ class MethodTrainer(GRPOTrainer):
         return loss
 
     def _answer_loss(self, model, inputs: dict[str, Any]) -> Tensor:
-        """Return the weighted negative log-likelihood of the answers, averaged over responses as TRL's loss is."""
+        """Return the weighted negative log-likelihood of the answers, averaged over responses like TRL's loss."""
         targets = inputs["answer_targets"]
         logps = self._get_per_token_logps_and_entropies(
             model, inputs["answer_ids"], inputs["answer_mask"], targets.size(1)
@@ -186,23 +185,21 @@ class MethodTrainer(GRPOTrainer):
         return loss / self.current_gradient_accumulation_steps
 
     def prefix_mask(self, output: dict[str, Any]) -> Tensor:
-        """Return which tokens of the latest rollout's completions are reasoning (B, T)."""
+        """Return the mask (B, T) of the reasoning tokens of the latest completions."""
         lengths = torch.tensor(self._prefix_lengths, device=output["completion_ids"].device)
         return torch.arange(output["completion_ids"].size(1), device=lengths.device) < lengths.unsqueeze(1)
 
-    # Validation.
-
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval") -> dict[str, float]:
-        """Return and log the accuracy (0 to 1) of the validation questions' final answers, as benchmarks count it."""
+        """Return and log the accuracy (0 to 1) of the validation questions' final answers, graded as for benchmarks."""
         rows = self.eval_dataset.shard(self.accelerator.num_processes, self.accelerator.process_index).to_list()
-        # vLLM makes its own batches; without it, as many rows at a time as a rollout has.
+        # vLLM forms its own batches; transformers takes as many rows at a time as a rollout has.
         size = len(rows) if self.use_vllm else self.args.per_device_train_batch_size * self.args.steps_per_generation
         batches = [rows[start : start + size] for start in range(0, len(rows), max(1, size))]
         with decoding(self, self.settings.validation_decoding == "sampled", self.args.seed):
             correct = sum(self.correct_answers(batch) for batch in batches)
             counts = torch.tensor([correct, len(rows)], device=self.accelerator.device)
-            right, all_of_them = self.accelerator.reduce(counts, reduction="sum").tolist()
-            metrics = {f"{metric_key_prefix}_accuracy": right / all_of_them}
+            all_correct, all_rows = self.accelerator.reduce(counts, reduction="sum").tolist()
+            metrics = {f"{metric_key_prefix}_accuracy": all_correct / all_rows}
             self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -215,8 +212,6 @@ class MethodTrainer(GRPOTrainer):
         texts = self.processing_class.batch_decode(completion_ids, skip_special_tokens=True)
         return sum(map(is_correct, self._rollouts(prompts, texts, completion_ids, rows)))
 
-    # Checkpoints.
-
     def _save_checkpoint(self, model, trial):
         super()._save_checkpoint(model, trial)
         if self.is_world_process_zero():
@@ -226,10 +221,8 @@ class MethodTrainer(GRPOTrainer):
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         self.memory.load(Path(resume_from_checkpoint))
 
-    # Pieces.
-
     def _rollouts(self, prompts, texts: list[str], completion_ids: list[list[int]], rows: list[dict]) -> list[Rollout]:
-        """Return what rewards look at; `rows` hold the questions' answer columns."""
+        """Return the rollouts that rewards receive; `rows` hold the columns of the questions."""
         asked = self.processing_class.apply_chat_template(prompts, tokenize=False, add_generation_prompt=True)
         first = self.accelerator.process_index * len(rows)
         return [
@@ -255,7 +248,7 @@ class MethodTrainer(GRPOTrainer):
         return Step(self._step_underway, groups, self.memory.state, {})
 
     def _own_part(self, groups: list[list[Any]]) -> list[Any]:
-        """Return this process's values out of one value per response of all groups."""
+        """Return this process's values from `groups`, which hold one value per response of all processes."""
         flat = [value for group in groups for value in group]
         count = len(self._local)
         return flat[self.accelerator.process_index * count :][:count]
@@ -265,7 +258,7 @@ class MethodTrainer(GRPOTrainer):
         return self.state.global_step + 1
 
     def _log_shares(self, shares: dict[str, Tensor], tokens: Tensor) -> None:
-        """Add shares of reasoning tokens to the step's metrics, weighted by these tokens over all processes."""
+        """Log shares of reasoning tokens, averaged over processes and weighted by their numbers of these tokens."""
         if not shares:
             return
         weighted = torch.stack([*shares.values()]) * tokens
@@ -275,7 +268,7 @@ class MethodTrainer(GRPOTrainer):
 
 
 class Completions(Responses):
-    """The completions that TRL has just scored, as a method's `token_credit` sees them."""
+    """The completions that TRL has just scored, in the form that a method's `token_credit` receives."""
 
     def __init__(self, trainer: MethodTrainer, output: dict[str, Any]) -> None:
         self.tokenizer = trainer.tokenizer
@@ -289,7 +282,7 @@ class Completions(Responses):
         """Return the log-probabilities of the completions' tokens (B, T); see `Responses.logps`."""
         trainer, output = self._trainer, self._output
         if prompts is None and policy == "initial" and "ref_per_token_logps" in output:
-            return output["ref_per_token_logps"]  # TRL's KL term needed the same pass
+            return output["ref_per_token_logps"]  # TRL has computed these for its KL term
         with trainer._acting(policy):
             logps = trainer._policy_logps(*self._inputs(prompts), output["completion_ids"].size(1))
         texts = prompts or [rollout.prompt for rollout in self.rollouts]

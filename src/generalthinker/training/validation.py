@@ -1,4 +1,4 @@
-"""Validation while training: what it leaves behind, and what it leaves alone."""
+"""Validation during training: save a checkpoint with each, and restore the trainer's state after it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +12,14 @@ class SaveWhatIsValidated(TrainerCallback):
     """Save a checkpoint with every validation, so that the best adapter can be taken from there."""
 
     def on_step_end(self, args, state, control, **kwargs):
-        """Look at what the trainer's own schedule decided."""
+        """Save at every step at which the trainer will validate."""
         if control.should_evaluate:
             control.should_save = True
 
 
 @contextmanager
 def decoding(trainer: Any, sampled: bool, seed: int) -> Iterator[None]:
-    """Within it, `trainer` generates greedily, or samples from `seed`; nothing of it is left behind."""
+    """Let `trainer` generate greedily, or sample with `seed`; then restore its settings and the random state."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     trainer.model.eval()
     _sample(trainer, sampled)

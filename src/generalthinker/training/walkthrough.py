@@ -1,4 +1,4 @@
-"""One real response of a trained policy, token by token: what the method's token-level credit makes of it."""
+"""One response of a trained policy, token by token, with the quantities of the method's token-level credit."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,18 +17,22 @@ QUESTIONS = 16
 
 
 class NothingToShowError(StageError, ValueError):
-    """The run has no token-level credit, or sampled no response that shows it."""
+    """The run has no token-level credit, or none of its responses shows it."""
 
 
 def write_walkthrough(settings: Settings, run: RunSpec, out: Path) -> None:
-    """Write the tokens of one response of `run`'s trained policy to `out` (CSV), with the numbers credit gives them.
+    """Write one response of `run`'s trained policy to `out` (CSV), token by token, with the quantities of its credit.
 
     Samples a group for each of the first training questions as a training step would, and keeps the response whose
-    advantages are moved most, all tokens together. Columns: `token`, `in_prefix`, the method's own quantities on
-    reasoning tokens, `response_advantage`, `advantage`, and in every line `question` and `answer`, the reference.
+    token advantages differ most from its response advantage (sum of absolute differences). Columns: `token`,
+    `in_prefix`, the method's own quantities on reasoning tokens, `response_advantage`,
+    `advantage`, and in every line `question` and `answer`, the reference.
     """
     if not settings.method(run).quantities:
-        raise NothingToShowError(f"{run.name}: {run.method} gives every token the response's advantage")
+        raise NothingToShowError(
+            f"{run.name}: the method {run.method!r} gives every token the response's advantage; choose a run whose "
+            "method has token-level credit"
+        )
     layout, training = Layout(settings.results), settings.training
     with TemporaryDirectory() as unused:
         trainer = build_trainer(settings, run, grpo_arguments(settings, run, 1, unused))
@@ -37,7 +41,9 @@ def write_walkthrough(settings: Settings, run: RunSpec, out: Path) -> None:
     questions = trainer.train_dataset.select(range(min(QUESTIONS, len(trainer.train_dataset)))).to_list()
     frames = [frame for question in questions for frame in _group(trainer, [question] * training.group_size)]
     if not frames:
-        raise NothingToShowError(f"{run.name}: no response to {len(questions)} questions has reasoning and a box")
+        raise NothingToShowError(
+            f"{run.name}: none of the responses to {len(questions)} questions has both reasoning and a boxed answer"
+        )
     shown = max(frames, key=lambda frame: (frame["advantage"] - frame["response_advantage"]).abs().sum())
     write_text(out, shown.to_csv(index=False))
 
@@ -57,7 +63,7 @@ def _group(trainer: MethodTrainer, rows: list[dict]) -> list[pd.DataFrame]:
         for name, values in trainer.credit.quantities.items():
             frame[name] = pd.Series(values[i, :count].tolist()).where(frame["in_prefix"])
         advantages = output["advantages"][i, :count].tolist()
-        frame["response_advantage"] = advantages[prefix]  # tokens after the prefix keep it
+        frame["response_advantage"] = advantages[prefix]  # tokens after the prefix keep the response's
         frame["advantage"] = advantages
         frame[["question", "answer"]] = rows[i]["question"], rows[i]["answer"]
         frames.append(frame)

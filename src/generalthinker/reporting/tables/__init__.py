@@ -1,4 +1,4 @@
-"""Tables: one file per kind, all of the same shape, found by the name that a table's `kind` gives.
+"""Tables: one module per kind, all with the same functions; a table's `kind` is the name of its module.
 
 A kind's module has the functions of `TableKind`. A table's rows are written by one job each and joined by their keys; a
 table without rows is written in one job from the settings alone.
