@@ -18,7 +18,11 @@ LINES = {
         r"mathematics: 100 responses, \d+ characters each, [\d.]+ s",
         r"(equal_text|equal_value|different) +\d+",
     ],
-    "merge_drift": [r" +step +δ / W +drift / δ +engine sees +engine error", r" +1( +[\d.e-]+){4}", r" +10( +[\d.e-]+){4}"],
+    "merge_drift": [
+        r" +step +δ / W +drift / δ +engine sees +engine error",
+        r" +1( +[\d.e-]+){4}",
+        r" +10( +[\d.e-]+){4}",
+    ],
     "mixture": [
         r"MATH: 120 rows read, \d+ survive, .*",
         r"CrossThink: 1,880 rows read, [\d,]+ survive, .*",
