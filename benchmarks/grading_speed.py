@@ -3,7 +3,7 @@
 The responses are made here: about 1,000 tokens of prose and formulas each, then a last box that names the right
 option, another one or none, in the forms that models use. Loading and starting processes are part of the time.
 
-    python benchmarks/grading_speed.py [--workers 2] [--choice 26529] [--math 5000]
+    python benchmarks/grading_speed.py [--workers 2] [--choice 26529] [--math 5000] [--brief]
 """
 
 import argparse
@@ -96,7 +96,10 @@ def main():
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--choice", type=int, default=26_529)
     parser.add_argument("--math", type=int, default=5_000)
+    parser.add_argument("--brief", action="store_true", help="a hundred responses of each kind: does it run?")
     arguments = parser.parse_args()
+    if arguments.brief:
+        arguments.choice = arguments.math = 100
     draw = random.Random(7)
     measure("multiple choice", choice_rows(draw, arguments.choice), arguments.workers)
     measure("mathematics", math_rows(draw, arguments.math), arguments.workers)

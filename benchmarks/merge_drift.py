@@ -1,6 +1,6 @@
 """What merging an adapter for the rollout engine does to bfloat16 weights: ratios, one layer, some seconds on a CPU.
 
-    python benchmarks/merge_drift.py [--steps 330]
+    python benchmarks/merge_drift.py [--steps 330] [--brief]
 
 One 1536 × 1536 projection (Qwen2.5-1.5B's) with weights of deviation 0.02 and a rank-32 adapter that Adam would move by
 the paper's learning rate, 1e-6, per step in mostly the same direction. δ is the adapter's contribution, W the weights.
@@ -39,7 +39,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=330)
-    steps = parser.parse_args().steps
+    parser.add_argument("--brief", action="store_true", help="ten steps: does it run?")
+    arguments = parser.parse_args()
+    steps = 10 if arguments.brief else arguments.steps
     torch.manual_seed(0)
     model = get_peft_model(Layer(), LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=["q_proj"]))
     layer = model.base_model.model.q_proj

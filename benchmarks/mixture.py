@@ -5,7 +5,7 @@ repeated, some in a benchmark. They lie where a download puts them (`--origin hu
 the tokenizer is Qwen2's with a vocabulary of 8,000. Reading, filtering, drawing and writing are measured, in a process
 of its own.
 
-    python benchmarks/mixture.py [--rows 200000] [--origin hub|mirror]
+    python benchmarks/mixture.py [--rows 200000] [--origin hub|mirror] [--brief]
 """
 
 import argparse
@@ -123,7 +123,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--origin", choices=("hub", "mirror"), default="hub")
+    parser.add_argument("--brief", action="store_true", help="2,000 rows: does it run?")
     given = parser.parse_args()
+    if given.brief:
+        given.rows = 2_000
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_sources(folder, given.rows, given.origin)

@@ -13,10 +13,24 @@ hypothesis.settings.register_profile("patient", deadline=None, max_examples=80)
 hypothesis.settings.load_profile("patient")
 
 
+FIRST = ("slurm", "slow", "model", "processes")
+
+
 def pytest_collection_modifyitems(items):
-    """Put the files with slow tests first: else the last of several workers would be alone with them at the end."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Mark the tests that train or start processes, and put the files with the longest tests first.
+
+    Several workers take one file after another in this order, so that only short files are left at the end.
+    """
+    for item in items:
+        if "tiny_model" in item.fixturenames:
+            item.add_marker("model")
+        if hasattr(item.module, "subprocess"):
+            item.add_marker("processes")
+    ranks = {}
+    for item in items:
+        rank = min((FIRST.index(mark.name) for mark in item.iter_markers() if mark.name in FIRST), default=len(FIRST))
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +52,21 @@ def tokenizer(tiny_model):
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(tiny_model, padding_side="left")
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory, tiny_model):
+    """A finished training that nothing disturbed."""
+    from interruption import Experiment
+
+    experiment = Experiment(tmp_path_factory.mktemp("uninterrupted"), tiny_model)
+    assert experiment.train() == 0, experiment.log
+    return experiment
+
+
+@pytest.fixture
+def experiment(tmp_path, tiny_model):
+    """The same training, not yet started."""
+    from interruption import Experiment
+
+    return Experiment(tmp_path, tiny_model)

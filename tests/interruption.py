@@ -6,6 +6,12 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+import tiny
+from generalthinker.config.load import freeze
+from generalthinker.files import read_json
+from generalthinker.paths import Layout
+
+STEPS = 8
 # The server imports everything once; each training is a fork of it that has trained nothing before.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["generalthinker.training.run", "trl", "peft", "tiny", "interruption"])
@@ -35,6 +41,38 @@ def train_to_the_end(settings: Path, run: str, stop: Stop | None = None) -> int:
     return process.exitcode
 
 
+class Experiment:
+    """A folder with settings of one GeneralThinker run and where its results lie."""
+
+    def __init__(self, folder, model, **training):
+        shrunk = {"max_steps": STEPS, "save_every": 2, "validate_every": 3, "learning_rate": 1e-3} | training
+        settings = tiny.settings(folder, model, **shrunk)
+        self.layout = Layout(settings.results)
+        self.run = settings.runs(tiny.choice("GeneralThinker"))[0]
+        self.settings = freeze(settings)
+
+    @property
+    def results(self) -> tuple[bytes, bytes]:
+        adapter, history = Path(self.layout.adapter(self.run.name)), Path(self.layout.history(self.run.name))
+        return (adapter / "adapter_model.safetensors").read_bytes(), history.read_bytes()
+
+    @property
+    def record(self) -> dict:
+        return read_json(self.layout.run_record(self.run.name))
+
+    @property
+    def log(self) -> str:
+        log = Path(f"{self.settings}.log")
+        return log.read_text() if log.exists() else ""
+
+    def checkpoints(self) -> list[Path]:
+        folders = Path(self.layout.run(self.run.name)).glob("checkpoints/*/checkpoint-*")
+        return sorted(folders, key=lambda path: int(path.name.rpartition("-")[2]))
+
+    def train(self, stop=None) -> int:
+        return train_to_the_end(self.settings, self.run.name, stop)
+
+
 def _train(settings: Path, name: str, stop: Stop | None) -> None:
     import logging
 
@@ -57,6 +95,8 @@ def _train(settings: Path, name: str, stop: Stop | None) -> None:
 
 def _arm(stop: Stop) -> None:
     """Wrap the function that stands for `stop.place`."""
+    import torch
+
     from generalthinker.methods.generalthinker import GeneralThinker
     from generalthinker.training import history, run
     from generalthinker.training.checkpoints import MarkComplete
@@ -74,6 +114,9 @@ def _arm(stop: Stop) -> None:
             return inner(*args, **kwargs)
 
         setattr(owner, name, wrapped)
+
+    def step_of(file: Path) -> int:
+        return int(file.parent.name.rpartition("-")[2])
 
     def underway(trainer, *_) -> int:
         return trainer.state.global_step + 1
@@ -98,7 +141,7 @@ def _arm(stop: Stop) -> None:
         case "metrics":
             history.append_row = half_a_row
         case "checkpoint":
-            before(Trainer, "_save_rng_state", lambda trainer, *_: trainer.state.global_step)
+            before(torch, "save", lambda _, file, *rest: step_of(Path(file)) if "rng_state" in str(file) else 0)
         case "mark":
             before(MarkComplete, "on_save", lambda _, args, state, *rest: state.global_step)
         case "record":

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from transformers import AutoTokenizer
 
+import tiny
 from generalthinker.credit import modulate
 from generalthinker.methods.method import AnswerLoss, Knob, Method, Quantity, SlowPolicy, TokenCredit
 from generalthinker.metrics import Metric
@@ -43,7 +44,7 @@ class GroupRank(Method):
             totals[policy] = {i: sum(row) for (i, _), row in zip(usable, logps, strict=True)}
         judge = AutoTokenizer.from_pretrained(scorer.model_folder("judge"))
         return [
-            {policy: found.get(i) for policy, found in totals.items()}
+            {policy: total.get(i) for policy, total in totals.items()}
             | {"length": len(judge(r.completion)["input_ids"])}
             for i, r in enumerate(rollouts)
         ]
@@ -121,3 +122,11 @@ def with_samples(settings):
     """Return `settings` with the sample methods beside their own."""
     samples = {name: kind(family=kind.model_fields["family"].annotation.__args__[0]) for name, kind in SAMPLES.items()}
     return settings.model_copy(update={"methods": {**settings.methods, **samples}})
+
+
+def sample_run(folder, model, method, **training):
+    """Return settings and run of the tiny model by a sample method."""
+    folder.mkdir(exist_ok=True)
+    settings = with_samples(tiny.settings(folder, model, **training))
+    [run] = settings.runs(tiny.choice(method))
+    return settings, run

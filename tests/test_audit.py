@@ -69,7 +69,7 @@ def test_every_printed_count_is_possible(counts: tuple[int, int]) -> None:
         (("table1", "General", "MMLU", "Best"), "53.50", "unknown", "no such cell"),
     ],
 )
-def test_a_wrong_value_is_found(paper: Settings, tmp_path: Path, place, value: str, check: str, text: str) -> None:
+def test_a_wrong_value_is_reported(paper: Settings, tmp_path: Path, place, value: str, check: str, text: str) -> None:
     findings = audit(changed(paper, tmp_path, place, value)).set_index(["check", "row", "column"])
     assert text in findings.loc[(check, place[2], place[3]), "finding"]
 

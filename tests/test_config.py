@@ -205,13 +205,13 @@ def test_every_key_is_explained():
 
 
 def _keys(full: dict, section: str) -> set[str]:
-    found: set[str] = set()
+    keys: set[str] = set()
 
     def walk(node):
         if isinstance(node, dict):
             if "$ref" in node:
                 walk(full["$defs"][node["$ref"].rsplit("/", 1)[1]])
-            found.update(node.get("properties", {}))
+            keys.update(node.get("properties", {}))
             for value in node.values():
                 walk(value)
         elif isinstance(node, list):
@@ -219,7 +219,7 @@ def _keys(full: dict, section: str) -> set[str]:
                 walk(value)
 
     walk(full["properties"][section])
-    return found
+    return keys
 
 
 def test_frozen_settings_read_back_the_same(tmp_path):

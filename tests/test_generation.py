@@ -5,7 +5,6 @@ import pytest
 
 import tiny
 from generalthinker.config.load import load
-from generalthinker.config.training import EvaluationSettings
 from generalthinker.files import read_parquet, write_parquet
 from generalthinker.generation import EngineUnavailableError, open_engine
 from generalthinker.generation.base import Generated
@@ -15,7 +14,6 @@ from generalthinker.paths import Layout
 from generalthinker.prompts import question_prompt
 from generalthinker.records import RunSpec, slug
 
-EVALUATION = EvaluationSettings(engine="transformers", dtype="float32", max_new_tokens=24, max_model_len=256, suites={})
 BASE = RunSpec("small", "Base")
 
 
@@ -99,7 +97,7 @@ def test_the_tiny_models_take_prompts_as_long_as_the_trial_allows():
 
 
 def test_truncation_is_what_the_token_limit_cut(tiny_model, tokenizer):
-    engine = open_engine(EVALUATION, tiny_model, None)
+    engine = open_engine(tiny.EVALUATION, tiny_model, None)
     prompts = [question_prompt(tokenizer, row["question"]) for row in tiny.questions(8)]
     short, long = engine.generate(prompts, 2), engine.generate(prompts, 60)
     assert all(response.truncated and response.tokens == 2 for response in short)
@@ -112,7 +110,7 @@ def test_vllm_and_transformers_agree_in_float32(tiny_model, tokenizer):
     prompts = [question_prompt(tokenizer, row["question"]) for row in tiny.questions(40)]
     answers = {}
     for name in ("transformers", "vllm"):
-        engine = open_engine(EVALUATION.model_copy(update={"engine": name}), tiny_model, None)
+        engine = open_engine(tiny.EVALUATION.model_copy(update={"engine": name}), tiny_model, None)
         answers[name] = engine.generate(prompts, 24)
         assert engine.description["engine"] == name
     assert answers["vllm"] == answers["transformers"]
@@ -126,7 +124,7 @@ def test_vllm_by_name_fails_where_it_cannot_start_and_auto_falls_back(tiny_model
 
     monkeypatch.setattr(vllm_engine, "VllmEngine", unavailable)
     with pytest.raises(EngineUnavailableError, match="AVX512"):
-        open_engine(EVALUATION.model_copy(update={"engine": "vllm"}), tiny_model, None)
-    engine = open_engine(EVALUATION.model_copy(update={"engine": "auto"}), tiny_model, None)
+        open_engine(tiny.EVALUATION.model_copy(update={"engine": "vllm"}), tiny_model, None)
+    engine = open_engine(tiny.EVALUATION.model_copy(update={"engine": "auto"}), tiny_model, None)
     assert engine.description["engine"] == "transformers"
     assert "no AVX512" in caplog.text

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 import method_reference as reference
@@ -10,38 +10,11 @@ import tiny
 from generalthinker.answers import grade
 from generalthinker.methods.likelihood_rl import LikelihoodRL
 from generalthinker.training.finite import NonFiniteError
-from generalthinker.training.run import build_trainer, grpo_arguments
+from generalthinker.training.run import grpo_arguments
+from trainers import BeforeUpdate, lora, make, move_adapter, record_rollouts, same
 
 NAMES = ["Likelihood-RL", "AM only", "AM+TC", "AM+DP", "GeneralThinker"]
 BROKEN_STEP = 3
-
-
-def make(folder, model, method, **training):
-    settings = tiny.settings(folder, model, **training)
-    run = next(run for choice in [tiny.choice(method)] for run in settings.runs(choice))
-    return settings, run, build_trainer(settings, run, grpo_arguments(settings, run, 1, str(folder / "checkpoints")))
-
-
-def lora(trainer, kind="data"):
-    """Return layer → (A, B) of the adapter, or of its gradients."""
-    layers = {}
-    for name, parameter in trainer.model.named_parameters():
-        if "lora_" in name:
-            layer = name.removeprefix("base_model.model.").partition(".lora_")[0]
-            layers.setdefault(layer, {})["A" if "lora_A" in name else "B"] = getattr(parameter, kind).detach().clone()
-    return {layer: (parts["A"], parts["B"]) for layer, parts in layers.items()}
-
-
-def same(left, right):
-    return all(torch.equal(a, b) for layer in left for a, b in zip(left[layer], right[layer], strict=True))
-
-
-def move_adapter(trainer):
-    """Give B values: a fresh adapter's zero B would hide KL, the signal and the gradient of A."""
-    torch.manual_seed(11)
-    for name, parameter in trainer.model.named_parameters():
-        if "lora_B" in name:
-            parameter.data.normal_(std=0.1)
 
 
 def reference_method(method, kl_coef):
@@ -58,29 +31,6 @@ def reference_method(method, kl_coef):
 def score_with(monkeypatch, score):
     """Let every method's responses be scored by `score(rollouts)`."""
     monkeypatch.setattr(LikelihoodRL, "score", lambda method, rollouts, scorer: score(rollouts))
-
-
-class BeforeUpdate(TrainerCallback):
-    """Keeps the gradients that the first optimizer step uses."""
-
-    def __init__(self, trainer):
-        self.trainer, self.gradients = trainer, None
-
-    def on_pre_optimizer_step(self, args, state, control, **kwargs):
-        self.gradients = self.gradients or lora(self.trainer, "grad")
-
-
-def record_rollouts(trainer):
-    """Return a list that fills with (rows, output) of every rollout."""
-    rollouts, generate = [], trainer._generate_and_score_completions
-
-    def recording(inputs):
-        output = generate(inputs)
-        rollouts.append((inputs, {key: value.clone() for key, value in output.items()}))
-        return output
-
-    trainer._generate_and_score_completions = recording
-    return rollouts
 
 
 def completions_of(output):
@@ -190,12 +140,10 @@ def test_additive_modulation_moves_the_policy_even_with_equal_rewards(tmp_path, 
     assert not same(before, lora(trainer)), "equation 10 adds β m whatever the response's advantage"
 
 
-@pytest.mark.parametrize(
-    ("what", "value"), [("reward", float("nan")), ("log-probability", float("inf")), ("loss", None)]
-)
-def test_numbers_that_are_not_finite_stop_before_the_optimizer_step(tmp_path, tiny_model, monkeypatch, what, value):
+@pytest.mark.parametrize("what", ["reward", "log-probability", "loss"])
+def test_numbers_that_are_not_finite_stop_before_the_optimizer_step(tmp_path, tiny_model, monkeypatch, what):
     _, _, trainer = make(tmp_path, tiny_model, "GeneralThinker", max_steps=4, learning_rate=1e-3, kl_coef=0.0)
-    score, logps, loss = LikelihoodRL.score, trainer._get_per_token_logps_and_entropies, trainer._compute_loss
+    score, loss = LikelihoodRL.score, GRPOTrainer.compute_loss
     states = []
 
     def broken(kind):
@@ -204,17 +152,18 @@ def test_numbers_that_are_not_finite_stop_before_the_optimizer_step(tmp_path, ti
     def broken_score(method, rollouts, scorer):
         values = score(method, rollouts, scorer)
         states.append(lora(trainer))
-        return [value, *values[1:]] if broken("reward") else values
+        return [float("nan"), *values[1:]] if broken("reward") else values
 
-    def broken_logps(*given, **named):
-        found, *rest = logps(*given, **named)
-        return (found + value if broken("log-probability") else found, *rest)
+    def broken_loss(*given):
+        return loss(*given) * (torch.nan if broken("loss") else 1)
+
+    def break_logits(module, given, output):
+        if broken("log-probability"):
+            output.logits = output.logits + torch.inf
 
     monkeypatch.setattr(LikelihoodRL, "score", broken_score)
-    monkeypatch.setattr(trainer, "_get_per_token_logps_and_entropies", broken_logps)
-    monkeypatch.setattr(
-        trainer, "_compute_loss", lambda model, inputs: loss(model, inputs) * (torch.nan if broken("loss") else 1)
-    )
+    monkeypatch.setattr(GRPOTrainer, "compute_loss", broken_loss)
+    trainer.model.register_forward_hook(break_logits)
     with pytest.raises(
         NonFiniteError, match=rf"step {BROKEN_STEP}: {what}[^\n]* is not finite(.|\n)*<\|im_start\|>user"
     ):
@@ -226,5 +175,5 @@ def test_numbers_that_are_not_finite_stop_before_the_optimizer_step(tmp_path, ti
 def test_reference_methods_are_those_of_the_settings(tmp_path, tiny_model):
     settings = tiny.settings(tmp_path, tiny_model)
     methods = {name: reference_method(settings.methods[name], 0.0) for name in NAMES}
-    found = {name: (method.strength, method.clip) for name, method in methods.items()}
-    assert found == dict(zip(NAMES, [(None, None), (0.1, None), (0.1, 2.0), (0.1, None), (0.1, 2.0)], strict=True))
+    knobs = {name: (method.strength, method.clip) for name, method in methods.items()}
+    assert knobs == dict(zip(NAMES, [(None, None), (0.1, None), (0.1, 2.0), (0.1, None), (0.1, 2.0)], strict=True))

@@ -15,7 +15,6 @@ from generalthinker.prompts import question_prompt
 from generalthinker.training import run as running
 from generalthinker.training.trainer import MethodTrainer
 from generalthinker.training.validation import decoding
-from test_generation import EVALUATION
 
 STEPS = 6
 
@@ -71,12 +70,11 @@ def test_the_adapter_that_answers_most_is_kept_the_earliest_of_equals(trained, a
     assert not any(equal(adapter(layout, run), other) for step, other in adapters.items() if step != kept)
 
 
-def test_validation_counts_what_the_evaluation_of_the_kept_adapter_counts(trained, tiny_model):
+def test_validation_counts_what_the_evaluation_of_the_kept_adapter_counts(trained, tiny_model, tokenizer):
     layout, run, record = trained(validate_every=3)
     questions = read_parquet(layout.validation)[0].to_dict("records")
-    settings = EVALUATION.model_copy(update={"batch_size": 5})
+    settings = tiny.EVALUATION.model_copy(update={"batch_size": 5})
     engine = TransformersEngine(settings, tiny_model, Path(layout.adapter(run)))
-    tokenizer = engine._tokenizer
     answers = engine.generate([question_prompt(tokenizer, row["question"]) for row in questions], 48)
     correct = sum(
         not answer.truncated and grade(answer.text, row["answer"], row["answer_type"], row["options"]).correct
@@ -105,10 +103,10 @@ def test_decoding_is_as_set_and_leaves_nothing_behind(tmp_path, tiny_model):
     settings = tiny.settings(tmp_path, tiny_model)
     [run] = settings.runs(tiny.choice("GeneralThinker"))
     trainer = running.build_trainer(settings, run, running.grpo_arguments(settings, run, 1, str(tmp_path / "out")))
-    prompts, *_ = trainer._tokenize_prompts([row["prompt"] for row in trainer.train_dataset])
+    prompts = trainer.train_dataset["prompt"]
 
     def answers():
-        return trainer._generate_single_turn(prompts, None, {}, 1)[0]
+        return trainer.respond(prompts)
 
     def answers_in(sampled, seed):
         with decoding(trainer, sampled, seed):

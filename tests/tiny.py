@@ -8,6 +8,7 @@ import yaml
 
 from generalthinker.config.load import load
 from generalthinker.config.reporting import RunChoice
+from generalthinker.config.training import EvaluationSettings
 from generalthinker.data import synthetic
 from generalthinker.files import write_parquet
 from generalthinker.identity import identity_of_run
@@ -19,6 +20,7 @@ from generalthinker.training.start import finished_before
 
 DEMO = Path(__file__).parent.parent / "config/demo.yaml"
 VALIDATION_QUESTIONS = 24
+EVALUATION = EvaluationSettings(engine="transformers", dtype="float32", max_new_tokens=24, max_model_len=256, suites={})
 COLUMNS = ["id", "question", "answer", "answer_type", "options", "answer_letter", "domain"]
 
 

@@ -26,10 +26,10 @@ import vllm.model_executor.layers.utils
 
 import tiny
 from generalthinker.config.load import load_frozen
-from generalthinker.prompts import question_messages
+from generalthinker.prompts import question_prompt
 from generalthinker.training.trainer import MethodTrainer as Trainer
 
-SOME_PROMPT, SAMPLES = [question_messages("What is 2 + 3?")], 8
+SOME_QUESTION, SAMPLES = "What is 2 + 3?", 8
 
 
 def leave_unpacked(layer, remove_weight):
@@ -58,8 +58,9 @@ def main(settings_file, name, report, *options):
             trainers.append(trainer)
             weights.update(base_weights(trainer))
             with torch.random.fork_rng([]):
-                prompt = trainer._tokenize_prompts(SOME_PROMPT)[0]
-                samples.extend(generate(trainer, prompt * SAMPLES, *rest)[0])
+                prompt = question_prompt(trainer.tokenizer, SOME_QUESTION)
+                ids = trainer.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+                samples.extend(generate(trainer, [ids] * SAMPLES, *rest)[0])
             if "no-sync" in options:
                 trainer.vllm_generation.sync_weights = lambda: None
         completion_ids, logps = generate(trainer, prompt_ids, *rest)
@@ -79,8 +80,10 @@ def main(settings_file, name, report, *options):
 
 
 def gap(trainer, prompt, completion, sampled):
-    ids = torch.tensor([prompt + completion])
-    logps = trainer._policy_logps(ids, torch.ones_like(ids), len(completion))[0]
+    """Return the largest distance between the log-probabilities that engine and policy give a response's tokens."""
+    with torch.no_grad():
+        logits = trainer.model(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
+    logps = logits.log_softmax(-1).gather(1, torch.tensor(completion).unsqueeze(1)).squeeze(1)
     return (logps - torch.tensor(sampled)).abs().max().item()
 
 

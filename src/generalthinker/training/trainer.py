@@ -207,10 +207,14 @@ class MethodTrainer(GRPOTrainer):
     def correct_answers(self, rows: list[dict[str, Any]]) -> int:
         """Return how many of `rows` the policy answers correctly before the token limit."""
         prompts = [row["prompt"] for row in rows]
-        prompt_ids, *_ = self._tokenize_prompts(prompts)
-        completion_ids, _ = self._generate_single_turn(prompt_ids, None, {}, 1)
+        completion_ids = self.respond(prompts)
         texts = self.processing_class.batch_decode(completion_ids, skip_special_tokens=True)
         return sum(map(is_correct, self._rollouts(prompts, texts, completion_ids, rows)))
+
+    def respond(self, prompts: list[Any]) -> list[list[int]]:
+        """Return the tokens of one response per prompt (a list of chat messages), decoded as is set at the moment."""
+        prompt_ids, *_ = self._tokenize_prompts(prompts)
+        return self._generate_single_turn(prompt_ids, None, {}, 1)[0]
 
     def _save_checkpoint(self, model, trial):
         super()._save_checkpoint(model, trial)
