@@ -323,3 +323,19 @@ def test_more_seeds_are_one_line(paper):
 def test_slugs_are_safe_file_names(name):
     assert "/" not in slug(name)
     assert not set(slug(name)) & set(" \n\t\0")
+
+
+def test_an_overlay_of_one_table_leaves_others_that_share_its_anchor_alone(tmp_path):
+    overlay = {"tables": {"table2": {"runs": {"More": {"model": "qwen2.5-1.5b", "method": "Binary-RL"}}}}}
+    (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(overlay))
+    loaded = load([ROOT / "config/config.yaml", tmp_path / "overlay.yaml"])
+    assert "More" in loaded.tables["table2"].choices
+    assert "More" not in loaded.tables["table5"].choices
+
+
+def test_the_list_of_benchmarks_that_training_avoids_is_asked_for_and_checked():
+    content = copy.deepcopy(PAPER)
+    del content["data"]["decontaminate_against"]
+    with pytest.raises(SettingsError, match=r"data.decontaminate_against: missing(.|\n)*\[MATH-500, GSM8K"):
+        parse_settings(content)
+    assert "unknown benchmark 'AMC'" in refuse(["data", "decontaminate_against"], ["AMC"])

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A real SLURM on this machine alone: no systemd, no database, one node with four pretend A100s.
 #   tests/slurm/cluster.sh start|stop|status
+#   tests/slurm/cluster.sh controller-down|controller-up|node-down|node-up   one daemon stops or comes back
 # Exit codes: 0 done, 1 it broke (log tails are printed), 2 a requirement is missing or refused, 3 status: not running.
 set -euo pipefail
 
@@ -121,7 +122,11 @@ OverTimeLimit=0
 GresTypes=gpu
 NodeName=$HOST NodeAddr=127.0.0.1 CPUs=32 Boards=1 SocketsPerBoard=1 CoresPerSocket=32 ThreadsPerCore=1 \
 RealMemory=400000 Gres=gpu:a100:$GPUS State=UNKNOWN
-PartitionName=gpu Nodes=$HOST Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=gpu Nodes=$HOST Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+# A job here preempts jobs of the other partition, which are requeued.
+PartitionName=urgent Nodes=$HOST MaxTime=INFINITE State=UP PriorityTier=10
 CONF
 }
 
@@ -240,8 +245,17 @@ status() {
   fi
 }
 
+controller_down() { terminate slurmctld; }
+controller_up() { slurmctld 9>&- || fail "slurmctld did not start"; }
+node_down() { terminate slurmd; }
+node_up() {
+  slurmd 9>&- || fail "slurmd did not start"
+  wait_for_node
+}
+
 main() {
   case ${1:-} in
+    controller-down | controller-up | node-down | node-up) "${1/-/_}" ;;
     start | stop)
       # Two sessions may start at once; daemons close descriptor 9 lest they keep the lock.
       [ "$(id -u)" = 0 ] && exec 9>/run/generalthinker-slurm.lock && flock --wait 120 9
@@ -249,7 +263,7 @@ main() {
       ;;
     status) status ;;
     *)
-      say "usage: tests/slurm/cluster.sh start|stop|status" >&2
+      say "usage: tests/slurm/cluster.sh start|stop|status|controller-down|controller-up|node-down|node-up" >&2
       exit 2
       ;;
   esac

@@ -78,6 +78,8 @@ def schema() -> dict[str, Any]:
 def _merge(target: dict[str, Any], update: dict[str, Any]) -> None:
     for key, value in update.items():
         if isinstance(value, dict) and isinstance(target.get(key), dict):
+            # A YAML anchor may have put this mapping into several places; only this one is changed.
+            target[key] = dict(target[key])
             _merge(target[key], value)
         else:
             target[key] = value

@@ -22,7 +22,8 @@ def rows(settings: Settings, spec: AverageTable) -> list[TableRow]:
     for label, choice in spec.choices.items():
         runs = tuple(settings.runs(choice))
         cells = tuple(Cell(group, runs, tuple(settings.groups[group])) for group in spec.groups)
-        table_rows.append(TableRow(slug(label), label, cells=cells))
+        heading = spec.sweep.headings()[label] if spec.sweep is not None else label
+        table_rows.append(TableRow(slug(label), heading, cells=cells))
     return table_rows
 
 
