@@ -6,11 +6,12 @@ CORES ?= $(shell nproc)
 BIN := .venv/bin
 READY := .venv/.ready-$(PLATFORM)
 
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test check style lint format lock clean
 
 help:
 	@echo "make demo     the whole pipeline on the embedded default (no GPU, no download of models or data)"
 	@echo "make test     the test suite"
+	@echo "make check    style, types and the fast tests: less than a minute, for every edit"
 	@echo "make venv     only the environment; PLATFORM=cuda on a GPU machine"
 	@echo "make lint     what CI checks besides the tests; make format mends most of it"
 	@echo "make lock     resolve envs/*.in again"
@@ -38,11 +39,16 @@ $(READY): envs/$(PLATFORM).lock pyproject.toml
 	$(BIN)/generalthinker schema workflow/schemas/config.schema.json # for editors: the YAML files name it
 	@touch $@
 
-lint: $(READY)
+check: style
+	$(BIN)/pytest -q -n $(CORES) --fast --hypothesis-profile fast
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
+
+lint: style
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
 
 format: $(READY)
