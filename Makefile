@@ -6,11 +6,12 @@ CORES ?= $(shell nproc)
 BIN := .venv/bin
 READY := .venv/.ready-$(PLATFORM)
 
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test check style lint format lock clean
 
 help:
 	@echo "make demo     run the whole pipeline with the embedded default (no GPU, no download of models or data)"
 	@echo "make test     run the tests"
+	@echo "make check    run style checks, type checks and the fast tests, in less than a minute"
 	@echo "make venv     only install the environment; PLATFORM=cuda on a machine with GPUs"
 	@echo "make lint     run all checks of CI except the tests; make format fixes most problems"
 	@echo "make lock     resolve envs/*.in again"
@@ -38,11 +39,16 @@ $(READY): envs/$(PLATFORM).lock pyproject.toml
 	$(BIN)/generalthinker schema workflow/schemas/config.schema.json # for editors: the YAML files refer to it
 	@touch $@
 
-lint: $(READY)
+check: style
+	$(BIN)/pytest -q -n $(CORES) --fast --hypothesis-profile fast
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
+
+lint: style
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
 
 format: $(READY)

@@ -1,6 +1,7 @@
 """What tests share: one CPU thread, property tests without a clock, and a tiny model made once per session."""
 
 import os
+import re
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -10,26 +11,30 @@ import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("patient", deadline=None, max_examples=80)
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=10)
 hypothesis.settings.load_profile("patient")
 
 
-FIRST = ("slurm", "slow", "model", "processes")
+# How the source of a test file shows that it takes long: marked so, trains the tiny model or starts other programs.
+LONG = re.compile(r"mark\.(slow|slurm|vllm)|\b(tiny_model|subprocess)\b")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--fast", action="store_true", help="leave out the files whose source matches LONG of conftest.py")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With --fast, do not even import the long files: their imports take longer than the fast tests."""
+    if config.getoption("--fast") and collection_path.match("test_*.py") and LONG.search(collection_path.read_text()):
+        return True
+    return None
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests that train or start processes, and put the files with the longest tests first.
-
-    Several workers take one file after another in this order, so that only short files are left at the end.
-    """
-    for item in items:
-        if "tiny_model" in item.fixturenames:
-            item.add_marker("model")
-        if hasattr(item.module, "subprocess"):
-            item.add_marker("processes")
-    ranks = {}
-    for item in items:
-        rank = min((FIRST.index(mark.name) for mark in item.iter_markers() if mark.name in FIRST), default=len(FIRST))
-        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    """Put the files with the longest tests first, so that only short ones are left when a worker has no more to do."""
+    ranks = {item.path: 2 if LONG.search(item.path.read_text()) else 3 for item in items}
+    for rank, marker in ((1, "slow"), (0, "slurm")):
+        ranks |= {item.path: rank for item in items if item.get_closest_marker(marker)}
     items.sort(key=lambda item: ranks[item.path])
 
 

@@ -1,4 +1,4 @@
-"""Trainings in processes of their own that are stopped at a chosen place: what a scheduler does, made repeatable."""
+"""Trainings in separate processes that are stopped at a chosen place: as a scheduler stops jobs, but repeatably."""
 
 import multiprocessing
 import os
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tiny
-from generalthinker.config.load import freeze
+from generalthinker.config.load import freeze, load_frozen
 from generalthinker.files import read_json
 from generalthinker.paths import Layout
 
@@ -78,7 +78,6 @@ def _train(settings: Path, name: str, stop: Stop | None) -> None:
 
     import torch
 
-    from generalthinker.config.load import load_frozen
     from sample_methods import with_samples
     from tiny import train
 

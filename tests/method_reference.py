@@ -1,6 +1,7 @@
-r"""The method once more, from its equations alone: float64, one response at a time, plain Python where tensors allow.
+r"""A second implementation of the method, from its equations: float64, one response at a time, little tensor code.
 
-Nothing of the package is imported, so that agreement means something. Equation numbers are those of docs/method.md.
+It imports nothing from the package, so that it cannot repeat the package's mistakes. Equation numbers are those of
+docs/method.md.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Methods that only tests use: together they need every hook that `generalthinker.methods.method` offers."""
+"""Methods for tests only, which together use every hook that `generalthinker.methods.method` offers."""
 
 import statistics
 from typing import Annotated, ClassVar, Literal

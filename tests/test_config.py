@@ -1,4 +1,4 @@
-"""The settings: what is refused, with which words, and that the schema and the YAML files keep step with the code."""
+"""The settings: what is refused and how the message says so; schema and YAML files match the code."""
 
 import copy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Token-level credit: METHOD's equations 8 to 14 against the reference, and what must always hold."""
+"""Token-level credit: equations 8 to 14 against the reference, and properties that hold for any input."""
 
 from dataclasses import dataclass
 
@@ -19,9 +19,9 @@ VARIANTS = {
 }
 BOUNDS = ["max_abs", "tanh", "zero_sum"]
 FLOAT = {torch.float32: 2e-5, torch.float64: 1e-10}
-# As models give them, and the awkward ones: tiny spreads, outliers, equal values. All are float32's own numbers.
+# Differences as models give them, and edge cases: tiny spreads, outliers, equal values. All are float32's own numbers.
 differences = st.floats(-30, 30, width=32) | st.sampled_from([0.0, 2.0**-23, -(2.0**-23), 5.0, 5.0 + 2.0**-20])
-# All tokens nearly alike but far from 0: where a careless mean loses the little there is.
+# Values that are nearly equal but far from 0: a naive mean rounds their small differences away.
 narrow = st.builds(
     lambda base, steps, unit: [base + step * unit for step in steps],
     st.floats(-20, 20, width=16),
@@ -39,7 +39,7 @@ class Batch:
     tails: list[int]
 
     def tensors(self, dtype=torch.float64, left=0, right=0, outside=0.0):
-        """Rows as the trainer lays them out: prefix first, then the answer's tokens, padded to one width."""
+        """Return rows as the trainer lays them out: prefix first, then the answer's tokens, padded to one width."""
         width = max(len(s) + tail for s, tail in zip(self.signals, self.tails, strict=True))
         signal = torch.full((len(self.signals), left + width + right), outside, dtype=dtype)
         mask = torch.zeros(signal.shape, dtype=torch.bool)

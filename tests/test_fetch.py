@@ -21,7 +21,7 @@ def source(**changes):
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    """Whoever reaches for the hub fails at once, as on a machine without a network."""
+    """Every request to the hub fails at once, as on a machine without a network."""
 
     def unreachable(*args, **kwargs):
         raise ConnectionError("no network here")

@@ -1,4 +1,4 @@
-"""Both engines give the same greedy text, nothing is generated twice, and a missing engine is said so."""
+"""Both engines give the same greedy text, nothing is generated twice, and a missing engine is reported."""
 
 import pandas as pd
 import pytest

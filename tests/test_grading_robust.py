@@ -7,6 +7,7 @@ import pytest
 
 from generalthinker.answers import CORRECT, REASONS, grade, verifier
 
+pytestmark = pytest.mark.slow
 FUZZED = 5_000
 # What a comparison may take beyond its limit: a process to start again after one had to be killed.
 RESTART = 20

@@ -1,4 +1,4 @@
-"""What a method remembers and sees is the same after kills, and on two processes as on one."""
+"""What a method remembers survives kills, and on two processes a method sees the same groups as on one."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The pipeline for real, small: every stage runs, nothing runs twice, and a change redoes just what depends on it."""
+"""The whole pipeline on a small configuration: every stage runs once, and a change reruns only what depends on it."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Training on several processes (gloo on CPUs here, NCCL on GPUs) is the training on one, and stops as one."""
+"""Several processes (gloo on CPUs here, NCCL on GPUs) train as one process does, and a signal stops all of them."""
 
 import json
 import signal

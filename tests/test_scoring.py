@@ -37,7 +37,7 @@ class Policy32:
 
 @pytest.fixture(scope="module")
 def merging(tiny_model):
-    """A tokenizer that cannot keep the box apart from what it holds."""
+    """A tokenizer with tokens that span the edge of a box and its content."""
     tokenizer = AutoTokenizer.from_pretrained(tiny_model, padding_side="left")
     tokenizer.add_tokens([AddedToken("{7"), AddedToken("{$5"), AddedToken(". \\boxed{C"), AddedToken("3}}")])
     return tokenizer

@@ -17,7 +17,7 @@ REPO = Path(__file__).resolve().parents[1]
 CLUSTER = REPO / "tests" / "slurm" / "cluster.sh"
 PROFILE = REPO / "slurm"
 
-# The profile looks at its jobs every half minute and ever more rarely, which is right for hours and wrong for seconds.
+# The profile looks at its jobs every half minute and then less often; these jobs take seconds.
 QUICK = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
 
 DEMO_ARGS = ["--configfile", "config/demo.yaml", "tests/smoke.yaml"]

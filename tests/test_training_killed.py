@@ -1,4 +1,4 @@
-"""A training that is stopped at any chosen place, and started again, ends with the uninterrupted one's bytes."""
+"""A training that is stopped at any place and started again writes the same bytes as an uninterrupted one."""
 
 import signal
 from pathlib import Path
@@ -20,7 +20,7 @@ PLACES = [
 ]
 
 
-def test_a_run_killed_in_every_phase_ends_as_if_it_had_not_been(experiment, uninterrupted):
+def test_a_run_killed_in_every_phase_has_the_results_of_an_uninterrupted_one(experiment, uninterrupted):
     for stop in PLACES:
         assert experiment.train(stop) == -signal.SIGKILL, (stop, experiment.log)
         assert not Path(experiment.layout.adapter(experiment.run.name)).exists()

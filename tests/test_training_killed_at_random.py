@@ -1,4 +1,4 @@
-"""A training that is killed at many random moments ends with the uninterrupted one's bytes."""
+"""A training that is killed at many random moments writes the same bytes as an uninterrupted one."""
 
 import random
 import signal
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 KILLS = 20
 
 
-def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(experiment, uninterrupted):
+def test_a_run_killed_at_random_moments_has_the_results_of_an_uninterrupted_one(experiment, uninterrupted):
     moments = random.Random(7)
     timing, _ = read_parquet(uninterrupted.layout.timing(uninterrupted.run.name))
     kills = 0

@@ -1,4 +1,4 @@
-"""Rollouts from a real vLLM engine: they come from the policy as it is, and the policy is what it would be without."""
+"""Rollouts from a real vLLM engine are sampled from the current policy, and sampling does not change its weights."""
 
 import importlib.util
 import json
@@ -84,7 +84,7 @@ def test_the_sync_leaves_the_base_weights_to_the_bit(straight):
 
 
 @needs_vllm
-def test_a_stopped_training_with_vllm_ends_as_if_it_had_not_been(straight, tmp_path, tiny_model):
+def test_a_stopped_training_with_vllm_has_the_results_of_an_uninterrupted_one(straight, tmp_path, tiny_model):
     training = Training(tmp_path, tiny_model)
     before = training.train("stop=4", succeeds=False)
     assert len(before["gaps"]) == 4

@@ -1,4 +1,4 @@
-"""The walk through one response: real tokens, and numbers that follow from one another as the equations say."""
+"""The walkthrough of one response: its tokens are the response's, and its numbers satisfy the equations."""
 
 import re
 
