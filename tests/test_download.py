@@ -67,7 +67,7 @@ def command(tmp_path, server):
         "GPQA": content["benchmarks"]["GPQA"] | {"revision": commit(GATED), "rows": 2},
     }
     content["evaluation"]["suites"] = {"math": ["GSM8K", "GPQA"]}
-    content["data"] |= {"tokenizer_model": "qwen", "sources": {}}
+    content["data"] |= {"tokenizer_model": "qwen", "sources": {}, "decontaminate_against": ["GSM8K", "GPQA"]}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
 
     def run(*arguments, start=False, **environment):

@@ -50,6 +50,7 @@ def settings(sources, train_rows, validation_rows, *, mirror=MIRROR, max_prompt_
         "train_rows": train_rows,
         "validation_rows": validation_rows,
         "max_prompt_tokens": max_prompt_tokens,
+        "decontaminate_against": list(content["benchmarks"]),
         "seed": seed,
     }
     return parse_settings(content)
