@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
+import tiny
 from generalthinker.files import read_json, read_parquet
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +39,8 @@ def snakemake(project: Path, *arguments: str, mine: str | None = None, also: tup
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", *arguments, "--configfile", *files, "--", *targets],
         cwd=project,
+        # The copy's own package: edits of it are what a user's edits are.
+        env=tiny.environment(PYTHONPATH=str(project / "src")),
         capture_output=True,
         text=True,
         timeout=580,
@@ -48,9 +51,11 @@ def snakemake(project: Path, *arguments: str, mine: str | None = None, also: tup
     return output
 
 
-def planned(project: Path, mine: str | None = None, also: tuple[str, ...] = ()) -> dict[str, int]:
+def planned(
+    project: Path, mine: str | None = None, also: tuple[str, ...] = (), options: tuple[str, ...] = ()
+) -> dict[str, int]:
     """Return rule → jobs that would run now."""
-    output = snakemake(project, "-n", "--quiet", "rules", mine=mine, also=also)
+    output = snakemake(project, "-n", "--quiet", "rules", *options, mine=mine, also=also)
     jobs = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE)}
     jobs.pop("total", None)
     return jobs
@@ -72,7 +77,6 @@ def test_no_response_is_lost(project):
     grades, _ = read_parquet(project / f"results/demo/grades/{RUN}/toys.parquet")
     assert len(responses) == len(grades) == 8 * 6
     assert metadata["generation"]["engine"] == "vllm"
-    assert not list((project / "results/demo").rglob("*.parts")), "finished suites leave no parts behind"
 
 
 def test_a_run_carries_settings_versions_hardware_and_commit(project):
@@ -127,3 +131,93 @@ def test_a_lost_evaluation_is_redone_with_what_hangs_on_it(project):
     assert "train" not in jobs
     for path, content in kept.items():
         path.write_bytes(content)
+
+
+NEW_BENCHMARK = """
+benchmarks:
+  Toy-New: {group: Toy general, adapter: synthetic, dataset: synthetic, subset: sum, split: train, rows: 60}
+evaluation: {suites: {new: [Toy-New]}}
+"""
+
+
+# Beyond Snakemake's checksum limit an input counts as changed when its time of modification is newer.
+@pytest.mark.parametrize("options", [(), ("--max-checksum-file-size", "1")])
+def test_a_new_benchmark_plans_its_own_jobs_alone(project, options):
+    jobs = planned(project, NEW_BENCHMARK, options=options)
+    # Its own row and the average of its group, for the four runs of the table; and its line of Table 3.
+    assert jobs == {"benchmark": 1, "overlap": 1, "generate": 4, "grade": 4, "table_row": 3, "table": 2}
+
+
+def test_the_training_questions_that_occur_in_a_new_benchmark_are_counted_and_shown(project):
+    snakemake(project, "--cores", "2", mine=NEW_BENCHMARK)
+    row = pd.read_csv(project / "results/demo/table1/Toy-New.csv")
+    counted = read_json(project / "results/demo/data/overlap/Toy-New.json")["train"]
+    assert counted > 0, "both are drawn from the same questions"
+    assert set(row["training_overlap"]) == {f"Toy-New {counted}"}
+    table = (project / "results/demo/table1.md").read_text()
+    assert f"Training questions that occur in a benchmark: Toy-New {counted}." in table
+    jobs = planned(project)
+    assert set(jobs) <= {"table_row", "table"}, "going back to the old configuration writes tables and nothing else"
+    snakemake(project, "--cores", "2")
+    assert planned(project) == {}
+
+
+def test_more_methods_seeds_models_and_labels_plan_exactly_their_own_jobs(project):
+    method = (
+        "methods: {Binary-2: {family: binary_rl}}\ntables: {table1: {runs: {B2: {model: small, method: Binary-2}}}}"
+    )
+    jobs = planned(project, method)
+    assert (jobs["train"], jobs["generate"], jobs["grade"]) == (1, 1, 1)
+    jobs = planned(project, "seeds: [1, 2]")
+    assert (jobs["train"], jobs["generate"]) == (3, 3)
+    assert planned(project, "models: {small: {label: Tiny}}") == {}
+
+
+def test_a_rebuilt_mixture_trains_and_generates_nothing_again(project):
+    results = project / "results/demo"
+    weights = {path: path.read_bytes() for path in results.glob("runs/*/*/adapter/*.safetensors")}
+    assert len(weights) == 3
+    snakemake(project, "--cores", "2", "--forcerun", "mixture", "--max-checksum-file-size", "1")
+    assert planned(project) == {}
+    assert {path: path.read_bytes() for path in weights} == weights
+    for run in ("Binary-RL_seed-1", "Likelihood-RL_seed-1"):
+        train = (results / f"logs/train/small/{run}.log").read_text()
+        assert train.count("step 1 of 2") <= 1, train
+        assert "its result is linked from" in train
+        assert "already generated" in (results / f"logs/generate/small/{run}/toys.log").read_text()
+
+
+def edit(project: Path, file: str, old: str, new: str) -> None:
+    path = project / "src/generalthinker" / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_results_follow_the_code_of_their_stage_alone(project):
+    edit(project, "answers/choice.py", '"""', '"""Another docstring. ')
+    assert planned(project) == {}
+    edit(project, "answers/choice.py", "MAX_CHARACTERS = 5000", "MAX_CHARACTERS = 5001")
+    jobs = planned(project)
+    assert jobs["grade"] == 4
+    assert not {"train", "generate"} & set(jobs)
+    edit(project, "answers/choice.py", "MAX_CHARACTERS = 5001", "MAX_CHARACTERS = 5000")
+    edit(project, "reporting/statistics.py", "PLACES = 2", "PLACES = 3")
+    assert set(planned(project)) == {"table_row", "table"}
+    edit(project, "reporting/statistics.py", "PLACES = 3", "PLACES = 2")
+    edit(project, "reporting/figures.py", "SMOOTH_FROM_STEPS = 30", "SMOOTH_FROM_STEPS = 31")
+    assert planned(project) == {}
+
+
+def test_results_of_other_code_are_named_and_not_redone(project):
+    edit(project, "rewards/likelihood.py", "rewards[i] = sum(tokens)", "rewards[i] = 2 * sum(tokens)")
+    assert set(planned(project)) == {"table_row", "table"}
+    snakemake(project, "--cores", "2")
+    row = pd.read_csv(project / "results/demo/table1/Toy-Sum.csv", keep_default_na=False)
+    notes = dict(zip(row["column"], row["other_code"], strict=True))
+    assert notes["Base"] == ""
+    assert re.fullmatch(r"small/Likelihood-RL_seed-1: rewards 1, now 1\+\w{8} in rewards", notes["Likelihood-RL"])
+    assert "NOT MADE BY THIS CODE: small/" in (project / "results/demo/table1.md").read_text()
+    edit(project, "rewards/likelihood.py", "rewards[i] = 2 * sum(tokens)", "rewards[i] = sum(tokens)")
+    snakemake(project, "--cores", "2")
+    assert "NOT MADE BY" not in (project / "results/demo/table1.md").read_text()
