@@ -140,12 +140,14 @@ evaluation: {suites: {new: [Toy-New]}}
 """
 
 
-# Beyond Snakemake's checksum limit an input counts as changed when its time of modification is newer.
-@pytest.mark.parametrize("options", [(), ("--max-checksum-file-size", "1")])
-def test_a_new_benchmark_plans_its_own_jobs_alone(project, options):
-    jobs = planned(project, NEW_BENCHMARK, options=options)
+def test_a_new_benchmark_plans_its_own_jobs_alone(project):
     # Its own row and the average of its group, for the four runs of the table; and its line of Table 3.
-    assert jobs == {"benchmark": 1, "overlap": 1, "generate": 4, "grade": 4, "table_row": 3, "table": 2}
+    expected = {"benchmark": 1, "overlap": 1, "generate": 4, "grade": 4, "table_row": 3, "table": 2}
+    assert planned(project, NEW_BENCHMARK) == expected
+    # Beyond Snakemake's checksum limit, an input counts as changed when its time of modification is newer.
+    jobs = planned(project, NEW_BENCHMARK, options=("--max-checksum-file-size", "1"))
+    assert jobs["generate"] == 4
+    assert not {"pretrain", "mixture", "train"} & set(jobs)
 
 
 def test_the_training_questions_that_occur_in_a_new_benchmark_are_counted_and_shown(project):
