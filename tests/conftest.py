@@ -32,7 +32,7 @@ def pytest_ignore_collect(collection_path, config):
 
 def pytest_collection_modifyitems(items):
     """Put the files with the longest tests first, so that only short ones are left when a worker has no more to do."""
-    ranks = {item.path: 2 if LONG.search(item.path.read_text()) else 3 for item in items}
+    ranks = {path: 2 if LONG.search(path.read_text()) else 3 for path in {item.path for item in items}}
     for rank, marker in ((1, "slow"), (0, "slurm")):
         ranks |= {item.path: rank for item in items if item.get_closest_marker(marker)}
     items.sort(key=lambda item: ranks[item.path])

@@ -157,13 +157,12 @@ def test_numbers_that_are_not_finite_stop_before_the_optimizer_step(tmp_path, ti
     def broken_loss(*given):
         return loss(*given) * (torch.nan if broken("loss") else 1)
 
-    def break_logits(module, given, output):
-        if broken("log-probability"):
-            output.logits = output.logits + torch.inf
+    def broken_embedding(module, given, embedded):
+        return embedded * (torch.nan if broken("log-probability") else 1)
 
     monkeypatch.setattr(LikelihoodRL, "score", broken_score)
     monkeypatch.setattr(GRPOTrainer, "compute_loss", broken_loss)
-    trainer.model.register_forward_hook(break_logits)
+    trainer.model.get_input_embeddings().register_forward_hook(broken_embedding)
     with pytest.raises(
         NonFiniteError, match=rf"step {BROKEN_STEP}: {what}[^\n]* is not finite(.|\n)*<\|im_start\|>user"
     ):

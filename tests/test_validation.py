@@ -103,7 +103,7 @@ def test_decoding_is_as_set_and_leaves_nothing_behind(tmp_path, tiny_model):
     settings = tiny.settings(tmp_path, tiny_model)
     [run] = settings.runs(tiny.choice("GeneralThinker"))
     trainer = running.build_trainer(settings, run, running.grpo_arguments(settings, run, 1, str(tmp_path / "out")))
-    prompts = trainer.train_dataset["prompt"]
+    prompts = [row["prompt"] for row in trainer.train_dataset]
 
     def answers():
         return trainer.respond(prompts)
