@@ -417,3 +417,55 @@ def test_status_and_report_name_the_benchmarks_that_training_questions_were_not_
 
 def test_captions_name_numbered_displays() -> None:
     assert [spoken(name) for name in ("table1", "figure12", "my_sweep")] == ["Table 1", "Figure 12", "my_sweep"]
+
+
+def partial_table(settings: Settings, table: str) -> tuple[str, str, str]:
+    paths = [Path(Layout(settings.results).partial(table, suffix)) for suffix in ("csv", "md", "tex")]
+    writers.write_partial_table(settings, table, *paths)
+    csv, md, tex = (path.read_text() for path in paths)
+    return csv, md, tex
+
+
+def test_a_partial_table_shows_every_cell_that_the_grades_allow(settings: Settings, results: Layout) -> None:
+    Path(results.grades("small/GT_strength-0.1_seed-2", "math")).unlink()
+    csv, md, tex = partial_table(settings, "main")
+    assert csv.splitlines() == [
+        "group,benchmark,Base,GT,missing_cells",
+        "Math & co_1,Sums,25.00,,1",
+        "Math & co_1,Maxima,30.00,,1",
+        "Math & co_1,Average,27.50,,1",
+        "Text,Words,20.00,40.00,0",
+        "Text,Average,20.00,40.00,0",
+    ]
+    assert md.startswith("**main: PARTIAL, 3 of 10 cells are missing: Main & first**\n")
+    assert "PARTIAL: 3 of 10 cells are missing" in md.splitlines()[-1]
+    assert "**25.00**" not in md, "nothing is best while a compared cell is missing"
+    assert "**40.00**" in md
+    assert tex.count("PARTIAL") == 2
+    assert not Path(results.display("main", "csv")).exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "cells", "line"),
+    [("main", 10, "Text,Words,,,2"), ("parts", 4, "GT,yes,no,yes,,,2"), ("data", 3, "Text,Words,,,,,,,1")],
+)
+def test_a_partial_table_of_nothing_is_empty_and_says_so(settings: Settings, table: str, cells: int, line: str) -> None:
+    csv, md, tex = partial_table(settings, table)
+    assert line in csv.splitlines()
+    for text in (md, tex):
+        assert text.count(f"PARTIAL, {cells} of {cells} cells are missing") == 1
+        assert text.count(f"PARTIAL: {cells} of {cells} cells are missing") == 1
+
+
+def test_a_partial_table_that_lacks_nothing_equals_the_whole(settings: Settings, results: Layout) -> None:
+    for table in settings.tables:
+        csv, md, _ = partial_table(settings, table)
+        whole = write_table(settings, table)[0].read_text().splitlines()
+        assert csv.splitlines() == [f"{whole[0]},missing_cells", *(f"{line},0" for line in whole[1:])]
+        assert "PARTIAL" not in md
+        assert "No cell is missing." in md
+
+
+def test_a_damaged_grade_file_counts_as_missing_in_a_partial_table(settings: Settings, results: Layout) -> None:
+    Path(results.grades("small/Base", "text")).write_bytes(b"half of a fi")
+    assert "Text,Words,,40.00,1" in partial_table(settings, "main")[0]

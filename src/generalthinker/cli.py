@@ -288,13 +288,22 @@ def row(table: str, name: str, settings: SettingsFile = PAPER) -> None:
 
 
 @app.command()
-def table(name: str, settings: SettingsFile = PAPER) -> None:
+def table(
+    name: str,
+    partial: Annotated[bool, typer.Option("--partial", help="from what exists, to <results>/partial/")] = False,
+    settings: SettingsFile = PAPER,
+) -> None:
     """Write one table as CSV, Markdown and LaTeX from its row files, or from the settings if it has none."""
     from generalthinker.reporting.tables import rows
-    from generalthinker.reporting.writers import write_table
+    from generalthinker.reporting.writers import write_partial_table, write_table
 
     loaded, layout = _with_layout(settings)
     _choose(loaded.tables, name, "table")
+    if partial:
+        csv, md, tex = (Path(layout.partial(name, suffix)) for suffix in ("csv", "md", "tex"))
+        display = write_partial_table(loaded, name, csv, md, tex)
+        print(f"{display.heading}\n{csv}, {md.name}, {tex.name}: {display.notes[-1]}")
+        return
     files = [Path(layout.row(name, key)) for key in rows(loaded, name)]
     csv, md, tex = (Path(layout.display(name, suffix)) for suffix in ("csv", "md", "tex"))
     write_table(loaded, name, files, csv, md, tex)
