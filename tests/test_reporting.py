@@ -42,7 +42,7 @@ def settings(tmp_path: Path) -> Settings:
             "results": str(tmp_path / "results"),
             "reported_values": str(reported),
             "seeds": [1, 2],
-            "data": {"train_rows": 16, "validation_rows": 4, "tokenizer_model": "small", "sources": {}},
+            "data": {"train_rows": 16, "validation_rows": 4, "tokenizer_model": "small", "sources": {}, "decontaminate_against": []},
             "models": {"small": {"label": "S", **TINY}, "large": {"label": "L", **TINY, "layers": 2}},
             "methods": {
                 "Base": {"family": "base"},
@@ -177,7 +177,8 @@ def test_row_counts_averages_and_seeds(settings: Settings, results: Layout) -> N
     write_rows(settings, "main")
     assert Path(results.row("main", "Sums")).read_text().splitlines()[0] == (
         "table,group,row,column,accuracy_percent,ci_low,ci_high,correct,total,responses,no_box,truncated,seeds,std,runs,"
-        "engine,engine_version,dtype,tensor_parallel_size,eval_seed,device,commit,reported_percent"
+        "engine,engine_version,dtype,tensor_parallel_size,eval_seed,device,commit,reported_percent,"
+        "training_overlap,other_code"
     )
     base, trained = rows.read_row(Path(results.row("main", "Sums")))
     assert (base["accuracy_percent"], base["correct"], base["total"], base["seeds"]) == ("25.00", "1", "4", "1")
