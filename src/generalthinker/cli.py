@@ -349,17 +349,25 @@ def status(settings: SettingsFile = PAPER) -> None:
 def plan(
     targets: Annotated[list[str], typer.Argument(help="what `snakemake` would be asked for, e.g. results/table2.csv")],
     hours: Annotated[list[str] | None, typer.Option(help="hours of one job, as rule=hours; may be repeated")] = None,
+    assume: Annotated[
+        list[str] | None, typer.Option(help="replace an assumption of the estimate, as name=value; may be repeated")
+    ] = None,
     settings: SettingsFile = PAPER,
 ) -> None:
-    """Show what targets would take before any GPU is asked for: jobs, GPU-hours, the longest chain."""
+    """Show what targets would take before any GPU is asked for: jobs, GPU-hours, the longest chain.
+
+    What was not measured yet is estimated; the assumptions of the estimate are printed and can be replaced.
+    """
+    from generalthinker.reporting.assumptions import assume as read_assumptions
     from generalthinker.reporting.plan import describe_plan
     from generalthinker.reporting.plan import plan as make_plan
 
     try:
-        assumed = {rule: float(number) for rule, number in (text.split("=") for text in hours or [])}
+        given = {rule: float(number) for rule, number in (text.split("=") for text in hours or [])}
     except ValueError:
         raise StageError(f"--hours {' '.join(hours or [])}: expected rule=hours, e.g. --hours train=6.5") from None
-    print(describe_plan(make_plan(_read(settings), settings.split(","), targets, assumed)))
+    assumptions = read_assumptions(assume or [])
+    print(describe_plan(make_plan(_read(settings), settings.split(","), targets, given, assumptions)))
 
 
 @app.command()
