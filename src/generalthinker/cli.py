@@ -338,11 +338,17 @@ def audit(settings: SettingsFile = PAPER) -> None:
 
 
 @app.command()
-def status(settings: SettingsFile = PAPER) -> None:
-    """Show the sweep at a glance: runs, evaluations, and what each table still needs."""
+def status(
+    only: Annotated[
+        str, typer.Option(help="only these states: done, running, waiting, queued, failed, stopped, missing")
+    ] = "",
+    everything: Annotated[bool, typer.Option("--all", help="every run, also of a large sweep")] = False,
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Show the sweep at a glance: runs, evaluations, SLURM jobs, failures, and what each table still needs."""
     from generalthinker.reporting.status import status as describe
 
-    print(describe(_read(settings)))
+    print(describe(_read(settings), [state.strip() for state in only.split(",") if state.strip()], everything))
 
 
 @app.command()
