@@ -25,7 +25,7 @@ CONFIG = Path(__file__).parent.parent / "config/config.yaml"
 
 
 def write_sweep(folder: Path, seeds: int) -> Path:
-    """Write the settings of a sweep with nine runs per seed, and results as if it were half-way; return the settings."""
+    """Write the settings of a sweep with nine runs per seed, and its results; return the settings' file."""
     method = {"model": "qwen2.5-1.5b", "method": "GeneralThinker"}
     strengths = [round(0.05 * number, 2) for number in range(1, 10)]
     table = {"kind": "averages", "title": "β", "groups": ["General", "Math & STEM"]}

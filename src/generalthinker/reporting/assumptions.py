@@ -19,7 +19,7 @@ class AssumptionError(StageError, ValueError):
 
 
 class Assumptions(Section):
-    """The assumed sizes and speeds. Numbers of GPUs come from the cluster profile, all other numbers from the settings."""
+    """The assumed sizes and speeds. The cluster profile gives the GPUs, the settings give all other numbers."""
 
     billions: dict[str, Positive] = Field(
         {"Qwen/Qwen2.5-1.5B-Instruct": 1.54, "Qwen/Qwen2.5-3B-Instruct": 3.09, "Qwen/Qwen2.5-7B-Instruct": 7.62},
@@ -35,7 +35,8 @@ class Assumptions(Section):
         2.0, description="tokens computed per token of text, as a batch is padded to its longest response: a guess"
     )
     scoring_passes: Annotated[float, Field(ge=0)] = Field(
-        3.0, description="forward passes besides the update: initial policy, answer, answer-conditioned prompt (eq. 5-7)"
+        3.0,
+        description="forward passes besides the update: initial policy, answer, answer-conditioned prompt (eq. 5-7)",
     )
     token_overhead_ms: Annotated[float, Field(ge=0)] = Field(
         5.0, description="per sampled token of a batch, besides reading the weights: a guess"
@@ -45,7 +46,9 @@ class Assumptions(Section):
     )
     validation_batch: Positive = Field(8.0, description="responses per GPU at a time: transformers' default")
     evaluation_batch: Positive = Field(256.0, description="responses at a time: vLLM's usual limit")
-    session_seconds: Annotated[float, Field(ge=0)] = Field(90.0, description="to start an engine or a training: a guess")
+    session_seconds: Annotated[float, Field(ge=0)] = Field(
+        90.0, description="to start an engine or a training: a guess"
+    )
     download_mb_per_second: Positive = Field(50.0, description="from the hub: a guess")
     benchmark_seconds: Annotated[float, Field(ge=0)] = Field(60.0, description="to build a benchmark: a guess")
     mixture_seconds: Annotated[float, Field(ge=0)] = Field(

@@ -55,7 +55,7 @@ def total_steps(settings: Settings) -> int:
 
 
 def read_gpus(profile: Path = PROFILE) -> Gpus:
-    """Return the GPUs that `profile` requests for one job of each rule; one for each GPU rule if there is no profile."""
+    """Return the GPUs that `profile` requests for one job of each rule; one per GPU rule without a profile."""
     content = yaml.safe_load(profile.read_text(encoding="utf-8")) if profile.exists() else {}
     named = content.get("set-resources", {})
     of_rule = {rule: int(resources.get("gpu", 0)) for rule, resources in named.items()}
@@ -64,7 +64,7 @@ def read_gpus(profile: Path = PROFILE) -> Gpus:
 
 
 class Estimate:
-    """The estimated hours of every kind of job; None for the tiny models, whose jobs the demo measures in minutes."""
+    """The estimated hours of every kind of job; None for tiny models, which take minutes and are measured."""
 
     def __init__(self, settings: Settings, assumptions: Assumptions, gpus: Gpus) -> None:
         self.settings, self.assumed, self.gpus = settings, assumptions, gpus

@@ -12,7 +12,8 @@ STATED = re.compile(r"^error: ")
 # The last line of a traceback, also of one process of several, and what the system or SLURM says of a killed process
 RAISED = re.compile(
     r"^(\[\w+\]: ?)?([A-Za-z_]\w*\.)*[A-Z]\w*(Error|Exception|Interrupt|Exit)(: |$)"
-    r"|^slurmstepd: error: |^Killed$|^Segmentation fault|^Bus error|^\S+: .*(command not found|No such file or directory)$"
+    r"|^slurmstepd: error: |^Killed$|^Segmentation fault|^Bus error"
+    r"|^\S+: .*(command not found|No such file or directory)$"
 )
 # What a launcher raises because a process of its own has failed: the process's own error says more.
 OF_LAUNCHER = re.compile(r"(CalledProcessError|ChildFailedError)\b")

@@ -56,7 +56,7 @@ class GradeFiles:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.layout = Layout(settings.results)
-        self._read: dict[str, tuple["pd.DataFrame", dict[str, Any]]] = {}
+        self._read: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
         self._expected: dict[str, tuple[int, set[str] | None]] = {}
 
     def tally(self, run: RunSpec, benchmark: str) -> tuple[Tally, dict[str, Any]]:

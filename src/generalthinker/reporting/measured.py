@@ -75,7 +75,7 @@ def step_seconds(timing: list[dict[str, Any]], least: int = 1) -> float | None:
 def newest_checkpoints(settings: Settings, run: RunSpec) -> Path | None:
     """Return the folder in which `run` was trained last; each version of its settings and its code has its own."""
     try:
-        folders = [path for path in (Path(Layout(settings.results).run(run.name)) / "checkpoints").iterdir()]
+        folders = list((Path(Layout(settings.results).run(run.name)) / "checkpoints").iterdir())
     except OSError:
         return None
     return max(folders, key=_changed, default=None)

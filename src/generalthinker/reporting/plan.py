@@ -9,7 +9,6 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from generalthinker.config.settings import Settings
@@ -26,7 +25,7 @@ CHAIN = ("download", "pretrain", "benchmark", "mixture", "train", "generate", "g
 
 @dataclass(frozen=True, slots=True)
 class PlannedJob:
-    """One missing job: `kind` is the model or suite whose jobs take equally long; `run` is empty before the training."""
+    """One missing job: jobs of one `kind`, such as a model, take equally long; `run` is empty before the training."""
 
     rule: str
     kind: str
@@ -54,15 +53,13 @@ class Plan:
     @property
     def longest_chain(self) -> float:
         """Hours of the jobs that wait for each other, if all others run at the same time."""
-        before = sum(self._longest(lambda job, rule=rule: job.rule == rule) for rule in CHAIN[:4])  # type: ignore[misc]
-        of_runs = [
-            sum(self._longest(lambda job, rule=rule: job.rule == rule and job.run == run) for rule in CHAIN[4:])  # type: ignore[misc]
-            for run in {job.run for job in self.jobs if job.run}
-        ]
-        return before + max(of_runs, default=0.0)
-
-    def _longest(self, chosen: Callable[[PlannedJob], bool]) -> float:
-        return max((job.hours or 0.0 for job in self.jobs if chosen(job)), default=0.0)
+        longest: dict[tuple[str, str], float] = {}
+        for job in self.jobs:
+            longest[job.run, job.rule] = max(longest.get((job.run, job.rule), 0.0), job.hours or 0.0)
+        chains: dict[str, float] = {}
+        for (run, _), hours in longest.items():
+            chains[run] = chains.get(run, 0.0) + hours
+        return chains.pop("", 0.0) + max(chains.values(), default=0.0)
 
 
 def plan(
@@ -116,12 +113,16 @@ class _Durations:
         """Return the job of this name with its hours."""
         kind, estimated = self._kind_and_estimate(name)
         of_kind = self.of_kind.get(kind, [])
+        hours: float | None
         if self.given is not None:
             hours, basis = self.given, "as given"
         elif of_kind:
             hours, basis = statistics.median(of_kind), f"measured, {len(of_kind)} jobs"
         elif estimated is not None and self.ratio is not None:
-            hours, basis = estimated * self.ratio, f"estimate × {self.ratio:.2f}, as measured on {len(self.measured)} jobs"
+            hours, basis = (
+                estimated * self.ratio,
+                f"estimate × {self.ratio:.2f}, as measured on {len(self.measured)} jobs",
+            )
         elif self.measured:
             hours, basis = statistics.median(self.measured.values()), f"measured, {len(self.measured)} other jobs"
         else:

@@ -166,7 +166,9 @@ def _judged(
     if owner is not None:
         waiters = [other for other in waiting(lock) if _waits(other, queue)] if lock else []
         if waiters:
-            return replace(work, state="waiting", detail=f"{_process(waiters[0])} waits for {_process(owner)}", error="")
+            return replace(
+                work, state="waiting", detail=f"{_process(waiters[0])} waits for {_process(owner)}", error=""
+            )
         return replace(work, state="running", error="")
     if live:
         return replace(work, state="running" if live[-1].state in RUNNING else "queued")

@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from io import StringIO
 from pathlib import Path
 
@@ -39,9 +39,7 @@ class StatusError(StageError, ValueError):
     """A state that there is not."""
 
 
-def status(
-    settings: Settings, only: Collection[str] = (), everything: bool = False, queue: Queue | None = None
-) -> str:
+def status(settings: Settings, only: Collection[str] = (), everything: bool = False, queue: Queue | None = None) -> str:
     """Return the state of all runs, evaluations, tables and figures as plain text.
 
     More than `MOST_ROWS` runs are counted by model and method, except with `everything`. `only` shows all runs and
@@ -50,12 +48,11 @@ def status(
     """
     if unknown := [state for state in only if state not in STATES]:
         raise StatusError(f"--only {','.join(unknown)}: no such state; allowed: {', '.join(STATES)}")
+    only = {*only, "waiting"} if "running" in only else only  # the work itself runs in another process
     queue = read_queue() if queue is None else queue
     needed = needed_evaluations(settings)
     pairs = list(dict.fromkeys(pair for of_display in needed.values() for pair in of_display))
-    histories = {
-        figure: dict.fromkeys(figure_needs(settings, figure).histories) for figure in settings.figures
-    }
+    histories = {figure: dict.fromkeys(figure_needs(settings, figure).histories) for figure in settings.figures}
     trained = dict.fromkeys(run for run, _ in pairs if run.seed is not None)
     for of_figure in histories.values():
         trained.update(of_figure)
@@ -176,7 +173,7 @@ def _by_method(runs: dict[RunSpec, Work], evaluations: dict[Evaluation, Work]) -
     return table
 
 
-def _print_failures(say, works: list[Work], most: int) -> None:
+def _print_failures(say: Callable[[str], None], works: list[Work], most: int) -> None:
     """Name what failed, or failed before and is queued again, with the error and the log."""
     failed = [work for work in works if work.error and work.state in ("failed", "stopped", "queued")]
     failed.sort(key=lambda work: work.state != "failed")
@@ -191,7 +188,7 @@ def _print_failures(say, works: list[Work], most: int) -> None:
         say(f"  and {len(failed) - most} more: --only failed,stopped,queued")
 
 
-def _print_waiting(say, works: list[Work], most: int) -> None:
+def _print_waiting(say: Callable[[str], None], works: list[Work], most: int) -> None:
     waiting = [work for work in works if work.state == "waiting"]
     if waiting:
         say("\nWaiting for another process:")
@@ -202,7 +199,12 @@ def _print_waiting(say, works: list[Work], most: int) -> None:
 
 
 def _print_other_code(
-    say, settings: Settings, runs: dict[RunSpec, Work], evaluations: dict[Evaluation, Work], shown: list[Work], only
+    say: Callable[[str], None],
+    settings: Settings,
+    runs: dict[RunSpec, Work],
+    evaluations: dict[Evaluation, Work],
+    shown: list[Work],
+    only: Collection[str],
 ) -> None:
     """Name the results that other code made, those with the same difference together."""
     sentences = [work.other_code for work in (shown if only else runs.values()) if work.other_code]
