@@ -148,6 +148,13 @@ def test_only_the_end_of_a_long_log_is_read(tmp_path: Path) -> None:
     assert ending(tmp_path / "none.log") is None
 
 
+def test_logs_of_single_attempts_are_counted(settings: Settings) -> None:
+    log = write_log(settings, "train", FIRST, FAILURE)
+    for number in (1, 2, 10):
+        Path(f"{log}.{number}").write_text("")
+    assert f"{FIRST} (failed, attempt 3): torch" in status.status(settings, queue=NOBODY)
+
+
 def test_a_run_that_a_signal_ended_has_stopped(settings: Settings) -> None:
     begin(settings, FIRST, 20)
     write_log(settings, "train", FIRST, f"{LINE}error: {FIRST}: SIGTERM at step 20; a checkpoint is in x\n")
