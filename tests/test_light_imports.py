@@ -10,7 +10,8 @@ from test_architecture import FRAMEWORKS
 
 @pytest.mark.parametrize(
     "module",
-    ["reporting.cells", "reporting.report", "reporting.figures", "reporting.status", "answers", "config", "methods"],
+    [f"reporting.{name}" for name in ("cells", "report", "figures", "status", "plan")]
+    + ["answers", "config", "methods"],
 )
 def test_light_modules_load_no_framework_indirectly(module):
     code = f"import sys, generalthinker.{module}; print(sorted({FRAMEWORKS!r} & set(sys.modules)))"

@@ -1,6 +1,5 @@
 """From grades to printed numbers: rows, tables, figures, the report and the status, on results written by hand."""
 
-import json
 import re
 from fractions import Fraction
 from html.parser import HTMLParser
@@ -183,7 +182,8 @@ def test_row_counts_averages_and_seeds(settings: Settings, results: Layout) -> N
     write_rows(settings, "main")
     assert Path(results.row("main", "Sums")).read_text().splitlines()[0] == (
         "table,group,row,column,accuracy_percent,ci_low,ci_high,correct,total,responses,no_box,truncated,seeds,std,runs,"
-        "engine,engine_version,dtype,tensor_parallel_size,eval_seed,device,commit,reported_percent,training_overlap,other_code"
+        "engine,engine_version,dtype,tensor_parallel_size,eval_seed,device,commit,reported_percent,"
+        "training_overlap,other_code"
     )
     base, trained = rows.read_row(Path(results.row("main", "Sums")))
     assert (base["accuracy_percent"], base["correct"], base["total"], base["seeds"]) == ("25.00", "1", "4", "1")
@@ -377,30 +377,10 @@ def test_report_is_one_page_with_or_without_results(settings: Settings, results:
     assert "No run is evaluated yet" in (tmp_path / "empty.html").read_text()
 
 
-def test_status_on_anything(settings: Settings, results: Layout) -> None:
-    first, second = (results.run(f"small/GT_strength-0.1_seed-{seed}") for seed in (1, 2))
-    Path(results.adapter("small/GT_strength-0.1_seed-1")).mkdir(parents=True)
-    checkpoints = Path(second, "checkpoints", "0123")
-    checkpoints.mkdir(parents=True)
-    lines = [json.dumps({"step": step, "kl": 0.5, "reward": None}) for step in (1, 2)]
-    (checkpoints / "metrics.jsonl").write_text("\n".join([*lines, '{"step": 3, "k']))
-    (checkpoints / "timing.jsonl").write_text('{"step": 1, "seconds": 60.0}\n')
-    Path(second, "lock").write_text("")
-    text = status.status(settings)
-    assert re.search(r"seed-1 +done +40 of 40 +0.3900 +-1.500", text)
-    assert re.search(r"seed-2 +running +2 of 2 +0.5000 +< 1 min", text)
-    Path(second, "lock").unlink()
-    Path(first, "history.parquet").write_bytes(b"half of a fi")
-    text = status.status(settings)
-    assert re.search(r"seed-2 +stopped +2 of 2", text)
-    assert re.search(r"large/GT\S*seed-1 +missing", text)
-    assert "14 of 14 graded" in text
-
-
 def test_status_of_the_paper_before_anything_ran(tmp_path: Path) -> None:
     paper = load([Path(__file__).parents[1] / "config" / "config.yaml"])
     text = status.status(paper.model_copy(update={"results": str(tmp_path)}))
-    assert "0 of 11 runs done" in text
+    assert "Runs: 11: 11 missing" in text
     assert re.search(r"figure4 +waiting +4", text)
 
 
@@ -423,3 +403,55 @@ def test_status_and_report_name_the_benchmarks_that_training_questions_were_not_
 
 def test_captions_name_numbered_displays() -> None:
     assert [spoken(name) for name in ("table1", "figure12", "my_sweep")] == ["Table 1", "Figure 12", "my_sweep"]
+
+
+def partial_table(settings: Settings, table: str) -> tuple[str, str, str]:
+    paths = [Path(Layout(settings.results).partial(table, suffix)) for suffix in ("csv", "md", "tex")]
+    writers.write_partial_table(settings, table, *paths)
+    csv, md, tex = (path.read_text() for path in paths)
+    return csv, md, tex
+
+
+def test_a_partial_table_shows_every_cell_that_the_grades_allow(settings: Settings, results: Layout) -> None:
+    Path(results.grades("small/GT_strength-0.1_seed-2", "math")).unlink()
+    csv, md, tex = partial_table(settings, "main")
+    assert csv.splitlines() == [
+        "group,benchmark,Base,GT,missing_cells",
+        "Math & co_1,Sums,25.00,,1",
+        "Math & co_1,Maxima,30.00,,1",
+        "Math & co_1,Average,27.50,,1",
+        "Text,Words,20.00,40.00,0",
+        "Text,Average,20.00,40.00,0",
+    ]
+    assert md.startswith("**main: PARTIAL, 3 of 10 cells are missing: Main & first**\n")
+    assert "PARTIAL: 3 of 10 cells are missing" in md.splitlines()[-1]
+    assert "**25.00**" not in md, "nothing is best while a compared cell is missing"
+    assert "**40.00**" in md
+    assert tex.count("PARTIAL") == 2
+    assert not Path(results.display("main", "csv")).exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "cells", "line"),
+    [("main", 10, "Text,Words,,,2"), ("parts", 4, "GT,yes,no,yes,,,2"), ("data", 3, "Text,Words,,,,,,,1")],
+)
+def test_a_partial_table_of_nothing_is_empty_and_says_so(settings: Settings, table: str, cells: int, line: str) -> None:
+    csv, md, tex = partial_table(settings, table)
+    assert line in csv.splitlines()
+    for text in (md, tex):
+        assert text.count(f"PARTIAL, {cells} of {cells} cells are missing") == 1
+        assert text.count(f"PARTIAL: {cells} of {cells} cells are missing") == 1
+
+
+def test_a_partial_table_that_lacks_nothing_equals_the_whole(settings: Settings, results: Layout) -> None:
+    for table in settings.tables:
+        csv, md, _ = partial_table(settings, table)
+        whole = write_table(settings, table)[0].read_text().splitlines()
+        assert csv.splitlines() == [f"{whole[0]},missing_cells", *(f"{line},0" for line in whole[1:])]
+        assert "PARTIAL" not in md
+        assert "No cell is missing." in md
+
+
+def test_a_damaged_grade_file_counts_as_missing_in_a_partial_table(settings: Settings, results: Layout) -> None:
+    Path(results.grades("small/Base", "text")).write_bytes(b"half of a fi")
+    assert "Text,Words,,40.00,1" in partial_table(settings, "main")[0]

@@ -116,35 +116,6 @@ def test_bad_settings_stop_before_any_job(tmp_path, override, words):
     assert "Job stats" not in done.stderr
 
 
-def test_the_plan_knows_what_was_measured_or_assumed_and_names_the_rest(tmp_path):
-    (tmp_path / "mine.yaml").write_text(f"results: {tmp_path}/results")
-    measured = tmp_path / "results/measured/train/qwen2.5-1.5b"
-    measured.mkdir(parents=True)
-    for name, seconds in (("one", 7200), ("two", 3600), ("three", 9000)):
-        (measured / f"{name}.tsv").write_text(f"s\th:m:s\n{seconds}\t-\n")
-
-    def planned(*arguments):
-        files = f"config/config.yaml,{tmp_path}/mine.yaml"
-        command = [sys.executable, "-m", "generalthinker.cli", "plan", *arguments, "--settings", files]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-
-    done = planned(f"{tmp_path}/results/table2.csv", "--hours", "generate=0.5")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"train +5 +2.00 +4 +40.00", done.stdout), "five runs of four GPUs, the median of three"
-    assert re.search(r"generate +30 +0.50 +1 +15.00", done.stdout)
-    assert "GPU-hours: at least 55.0" in done.stdout
-    assert "Not measured yet: download, benchmark, mixture, grade" in done.stdout
-    for arguments, words in (
-        (("nonsense",), "No rule to produce nonsense"),
-        (("all", "--hours", "training=3"), "training"),
-        (("all", "--hours", "train=x"), "expected rule=hours"),
-    ):
-        done = planned(*arguments)
-        assert done.returncode == 1
-        assert words in done.stderr
-        assert "Traceback" not in done.stderr
-
-
 def test_every_rule_has_log_message_resources_and_benchmark():
     for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
         for rule in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:

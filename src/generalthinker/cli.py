@@ -288,13 +288,22 @@ def row(table: str, name: str, settings: SettingsFile = PAPER) -> None:
 
 
 @app.command()
-def table(name: str, settings: SettingsFile = PAPER) -> None:
+def table(
+    name: str,
+    partial: Annotated[bool, typer.Option("--partial", help="from what exists, to <results>/partial/")] = False,
+    settings: SettingsFile = PAPER,
+) -> None:
     """Write one table as CSV, Markdown and LaTeX from its row files, or from the settings if it has none."""
     from generalthinker.reporting.tables import rows
-    from generalthinker.reporting.writers import write_table
+    from generalthinker.reporting.writers import write_partial_table, write_table
 
     loaded, layout = _with_layout(settings)
     _choose(loaded.tables, name, "table")
+    if partial:
+        csv, md, tex = (Path(layout.partial(name, suffix)) for suffix in ("csv", "md", "tex"))
+        display = write_partial_table(loaded, name, csv, md, tex)
+        print(f"{display.heading}\n{csv}, {md.name}, {tex.name}: {display.notes[-1]}")
+        return
     files = [Path(layout.row(name, key)) for key in rows(loaded, name)]
     csv, md, tex = (Path(layout.display(name, suffix)) for suffix in ("csv", "md", "tex"))
     write_table(loaded, name, files, csv, md, tex)
@@ -329,28 +338,42 @@ def audit(settings: SettingsFile = PAPER) -> None:
 
 
 @app.command()
-def status(settings: SettingsFile = PAPER) -> None:
-    """Show the sweep at a glance: runs, evaluations, and what each table still needs."""
+def status(
+    only: Annotated[
+        str, typer.Option(help="only these states: done, running, waiting, queued, failed, stopped, missing")
+    ] = "",
+    everything: Annotated[bool, typer.Option("--all", help="every run, also of a large sweep")] = False,
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Show the sweep at a glance: runs, evaluations, SLURM jobs, failures, and what each table still needs."""
     from generalthinker.reporting.status import status as describe
 
-    print(describe(_read(settings)))
+    print(describe(_read(settings), [state.strip() for state in only.split(",") if state.strip()], everything))
 
 
 @app.command()
 def plan(
     targets: Annotated[list[str], typer.Argument(help="what `snakemake` would be asked for, e.g. results/table2.csv")],
     hours: Annotated[list[str] | None, typer.Option(help="hours of one job, as rule=hours; may be repeated")] = None,
+    assume: Annotated[
+        list[str] | None, typer.Option(help="replace an assumption of the estimate, as name=value; may be repeated")
+    ] = None,
     settings: SettingsFile = PAPER,
 ) -> None:
-    """Show what targets would take before any GPU is asked for: jobs, GPU-hours, the longest chain."""
+    """Show what targets would take before any GPU is asked for: jobs, GPU-hours, the longest chain.
+
+    What was not measured yet is estimated; the assumptions of the estimate are printed and can be replaced.
+    """
+    from generalthinker.reporting.assumptions import assume as read_assumptions
     from generalthinker.reporting.plan import describe_plan
     from generalthinker.reporting.plan import plan as make_plan
 
     try:
-        assumed = {rule: float(number) for rule, number in (text.split("=") for text in hours or [])}
+        given = {rule: float(number) for rule, number in (text.split("=") for text in hours or [])}
     except ValueError:
         raise StageError(f"--hours {' '.join(hours or [])}: expected rule=hours, e.g. --hours train=6.5") from None
-    print(describe_plan(make_plan(_read(settings), settings.split(","), targets, assumed)))
+    assumptions = read_assumptions(assume or [])
+    print(describe_plan(make_plan(_read(settings), settings.split(","), targets, given, assumptions)))
 
 
 @app.command()

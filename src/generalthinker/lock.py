@@ -139,6 +139,32 @@ def is_held(folder: str | Path) -> bool:
         return False
 
 
+def holder(folder: str | Path) -> dict[str, Any] | None:
+    """Return the owner of the live lock of `folder`, `{}` if it names none; None if no live process holds it."""
+    path = Path(folder) / "lock"
+    if not is_held(folder):
+        return None
+    try:
+        owner = _parsed(path.read_text())
+    except OSError:
+        return None
+    return None if owner.get("host") == socket.gethostname() and not _exists(owner) else owner
+
+
+def waiting(folder: str | Path) -> list[dict[str, Any]]:
+    """Return the processes that wait for the lock of `folder`, as far as they are not known to be dead.
+
+    A process of another host that was killed while it waited cannot be told from one that waits.
+    """
+    try:
+        held = (Path(folder) / "lock").read_text()
+        texts = {path.read_text() for path in Path(folder).glob(".lock.*") if not path.name.startswith(".lock.after.")}
+    except OSError:
+        return []
+    owners = [_parsed(text) for text in sorted(texts - {held})]
+    return [owner for owner in owners if owner and (owner.get("host") != socket.gethostname() or _exists(owner))]
+
+
 def _parsed(text: str) -> dict[str, Any]:
     try:
         owner = json.loads(text)

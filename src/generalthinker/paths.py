@@ -84,6 +84,10 @@ class Layout:
         """A table or figure in the paper's layout."""
         return f"{self.results}/{name}.{suffix}"
 
+    def partial(self, name: str, suffix: str) -> str:
+        """A table of the results that exist so far; no rule writes it."""
+        return f"{self.results}/partial/{name}.{suffix}"
+
     @property
     def report(self) -> str:
         """The report, which shows all results on one page."""

@@ -43,20 +43,22 @@ def available() -> bool:
     return shutil.which("squeue") is not None
 
 
-def jobs(folder: str | Path = ".") -> list[Job]:
+def jobs(folder: str | Path = ".", seconds: float = CLIENT_SECONDS) -> list[Job]:
     """Return the jobs that Snakemake sessions in `folder` submitted, also those that ended a short while ago.
 
-    Raises UnreachableError if the controller does not answer within `CLIENT_SECONDS`.
+    Raises UnreachableError if the controller does not answer within `seconds`.
     """
     query = ["squeue", "--me", "--states=all", "--noheader", "--format=%i|%j|%T|%r|%Z|%k"]
     try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=CLIENT_SECONDS, check=False)
+        done = subprocess.run(query, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        raise UnreachableError(f"slurmctld did not answer squeue within {CLIENT_SECONDS} s") from None
+        raise UnreachableError(f"slurmctld did not answer squeue within {seconds:g} s") from None
     if done.returncode:
         raise UnreachableError(f"squeue: {done.stderr.strip()}")
     home, listed = str(Path(folder).resolve()), []
     for line in done.stdout.splitlines():
+        if line.count("|") < 5:
+            continue  # a warning that SLURM printed among the jobs
         number, session, state, reason, place, work = line.split("|", 5)
         if session.startswith(f"{PREFIX}_") and place and str(Path(place).resolve()) == home:
             listed.append(Job(number, session, state, reason, work))

@@ -16,6 +16,7 @@ from generalthinker.reporting.reported import place_of, read_reported
 from generalthinker.reporting.statistics import percent
 from generalthinker.reporting.tables import Cell, RowLines, TableRow
 
+MISSING = Entry("", "")
 CAPTION = (
     "The Markdown file adds 95 % intervals and reported values; "
     "the row files add counts, runs, engine, versions and commit."
@@ -41,15 +42,17 @@ def lines(settings: Settings, table: str, row: TableRow) -> list[dict[str, Any]]
 
 
 def entries(row: TableRow, row_lines: RowLines) -> tuple[Entry, ...]:
-    """Return the printed entry of every cell of `row` from the lines of its file."""
+    """Return the printed entry of every cell of `row` from the lines of its file; empty for a cell without a line."""
     by_key = {line["column"]: line for line in row_lines}
-    return tuple(_entry(by_key[cell.key]) for cell in row.cells)
+    return tuple(_entry(by_key[cell.key]) if cell.key in by_key else MISSING for cell in row.cells)
 
 
 def mark_best(compared: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """Mark the highest of two or more accuracies; equal ones are all marked."""
-    highest = max((entry.number for entry in compared if entry.number is not None), default=None)
-    return tuple(replace(entry, best=len(compared) > 1 and entry.number == highest) for entry in compared)
+    """Mark the highest of two or more accuracies; equal ones are all marked, and none while one is missing."""
+    if len(compared) < 2 or any(entry.number is None for entry in compared):
+        return compared
+    highest = max(entry.number for entry in compared if entry.number is not None)
+    return tuple(replace(entry, best=entry.number == highest) for entry in compared)
 
 
 def notes(contents: list[RowLines], best_of: str) -> tuple[str, ...]:

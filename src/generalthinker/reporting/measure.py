@@ -4,10 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from generalthinker.config.settings import Settings
 from generalthinker.errors import StageError
@@ -16,6 +13,9 @@ from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
 from generalthinker.reporting.statistics import Interval, interval_of_mean, sample_deviation, wilson
 from generalthinker.reporting.tables import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NO_BOX_REASONS = ("no_box", "unbalanced_box")
 SEPARATOR = "; "
@@ -81,7 +81,7 @@ class GradeFiles:
         )
         return tally, metadata.get("generation") or {}
 
-    def _check(self, path: str, benchmark: str, ids: pd.Series) -> None:
+    def _check(self, path: str, benchmark: str, ids: "pd.Series") -> None:
         if ids.empty:
             raise IncompleteResultsError(
                 f"{path}: benchmark {benchmark!r} is missing; delete the file and run `snakemake {path}` again"
@@ -112,6 +112,8 @@ class GradeFiles:
         questions = Path(self.layout.benchmark(slug(benchmark)))
         ids = None
         if questions.exists():
+            import pyarrow.parquet as pq  # here, because status and plan import this module and must start quickly
+
             ids = set(pq.read_table(questions, columns=["id"]).column("id").to_pandas().astype(str)[:limit])
         return min(count, limit or count), ids
 

@@ -1,6 +1,7 @@
 """Row files: written one per job, read as text, and joined into a table by their names."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 from generalthinker.config.settings import Settings
@@ -48,3 +49,32 @@ def join_rows(settings: Settings, table: str, row_files: list[Path], partial: bo
             again = Layout(settings.results).row(table, key)
             raise IncompleteResultsError(f"{table}: {what}; run `snakemake --force {again}`")
     return kind(settings, table).display(settings, table, settings.tables[table], contents)
+
+
+def partial_rows(settings: Settings, table: str) -> tuple[Display, list[int]]:
+    """Return `table` from the grades and manifests that exist, and how many cells of each row are missing.
+
+    Row files are not read. A cell whose results are not all there is empty; title and notes say how many there are. The
+    best values are marked only where no compared value is missing.
+    """
+    contents, missing, cells = [], [], 0
+    for row in rows(settings, table).values():
+        parts = [replace(row, cells=(cell,)) for cell in row.cells] or [row]
+        lines = [line for part in parts for line in _lines_if_there(settings, table, part)]
+        contents.append((row, lines))
+        missing.append(len(parts) - len(lines))
+        cells += len(parts)
+    display = kind(settings, table).display(settings, table, settings.tables[table], contents)
+    if not sum(missing):
+        return replace(display, notes=(*display.notes, "No cell is missing.")), missing
+    count = f"{sum(missing)} of {cells} cells are missing"
+    notes = (*(display.notes or ("",)), f"PARTIAL: {count}, because their results do not exist yet.")
+    return replace(display, title=f"PARTIAL, {count}: {display.title}", notes=notes), missing
+
+
+def _lines_if_there(settings: Settings, table: str, row: TableRow) -> RowLines:
+    try:
+        lines = kind(settings, table).lines(settings, table, row)
+    except (OSError, ValueError):  # also IncompleteResultsError, and a file that is damaged or being replaced
+        return []
+    return [{name: "" if value is None else str(value) for name, value in line.items()} for line in lines]

@@ -1,151 +1,269 @@
-"""The state of the experiment: what is trained, generated, graded and written, and what every table still needs."""
+"""The state of the experiment on one screen: what is done, what runs, what failed and why, and what is left."""
 
-import json
-import math
 import shutil
-import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet as pq
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from generalthinker.config.settings import Settings
+from generalthinker.errors import StageError
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
-from generalthinker.reporting.cells import all_evaluations, all_runs, figure_needs, needed_evaluations
+from generalthinker.reporting.cells import Evaluation, figure_needs, needed_evaluations
+from generalthinker.reporting.other_code import other_code
+from generalthinker.reporting.progress import (
+    STATES,
+    Work,
+    failed_preparations,
+    progress_of_evaluations,
+    progress_of_runs,
+    with_history,
+)
 from generalthinker.reporting.questions import describe_questions
+from generalthinker.reporting.queue import Queue, read_queue
+from generalthinker.reporting.remaining import describe_time_left, duration, with_time_left
 from generalthinker.reporting.tables import rows
 
-# A training process touches its lock every 15 s; a lock that is older than this is stale.
-ALIVE_SECONDS = 120.0
-# Only the end of a metrics file is read: some dozens of steps, for a file of any length.
-TAIL_BYTES = 32_768
+MOST_ROWS = 40  # more runs than fit on a screen are counted by model and method
+MOST_TOLD = 5
+# Reading the code of an evaluation takes a fraction of a millisecond, on a network file system more.
+MOST_EVALUATIONS_READ = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One run: `state` is done, running, stopped or missing; `eta` in seconds; `kl` and `reward` of the last step."""
-
-    state: str
-    step: int | None = None
-    steps: int | None = None
-    kl: float | None = None
-    reward: float | None = None
-    eta: float | None = None
+class StatusError(StageError, ValueError):
+    """A state that there is not."""
 
 
-def status(settings: Settings) -> str:
-    """Return the state of every run, evaluation, table and figure as plain text.
+def status(settings: Settings, only: Collection[str] = (), everything: bool = False, queue: Queue | None = None) -> str:
+    """Return the state of all runs, evaluations, tables and figures as plain text.
 
-    It only reads files, and it does not fail on files that are incomplete, damaged or deleted meanwhile.
+    More than `MOST_ROWS` runs are counted by model and method, except with `everything`. `only` shows all runs and
+    evaluations in these states and nothing else; it raises StatusError for an unknown state. The results are only read;
+    incomplete, damaged and vanishing files, and a SLURM that does not answer, are no error.
     """
-    trained = [run for run in all_runs(settings) if run.seed is not None]
-    progress = {run: run_progress(settings, run) for run in trained}
-    graded = {pair: evaluation_state(settings, *pair) for pair in all_evaluations(settings)}
+    if unknown := [state for state in only if state not in STATES]:
+        raise StatusError(f"--only {','.join(unknown)}: no such state; allowed: {', '.join(STATES)}")
+    only = {*only, "waiting"} if "running" in only else only  # the work itself runs in another process
+    queue = read_queue() if queue is None else queue
+    needed = needed_evaluations(settings)
+    pairs = list(dict.fromkeys(pair for of_display in needed.values() for pair in of_display))
+    histories = {figure: dict.fromkeys(figure_needs(settings, figure).histories) for figure in settings.figures}
+    trained = dict.fromkeys(run for run, _ in pairs if run.seed is not None)
+    for of_figure in histories.values():
+        trained.update(of_figure)
+    runs = with_time_left(settings, progress_of_runs(settings, list(trained), queue))
+    evaluations = progress_of_evaluations(settings, pairs, queue)
+    displays = _displays(settings, needed, histories, runs, evaluations)
+
     out = StringIO()
     console = Console(file=out, width=max(120, shutil.get_terminal_size((140, 24)).columns), highlight=False)
-    console.print(f"{settings.name} in {settings.results}")
-    console.print(f"Questions: {describe_questions(settings) or 'not built yet'}")
-    console.print(_runs(progress))
-    console.print(_evaluations(graded))
-    console.print(_displays(settings, progress, graded))
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    say(f"{settings.name} in {settings.results}")
+    say(f"Runs: {_counted(runs.values())}")
+    say(f"Evaluations: {_counted(evaluations.values())}")
+    states = {kind: Counter(row[1] for row in displays if (row[0] in settings.tables) == (kind == "Tables"))
+              for kind in ("Tables", "Figures")}  # fmt: skip
+    say("; ".join(f"{kind}: {_joined(count)}" for kind, count in states.items()))
+    if left := describe_time_left(settings, runs, evaluations):
+        say(left)
+    if queue.remark:
+        say(f"SLURM: {queue.remark}")
+    say(f"Questions: {describe_questions(settings) or 'not built yet'}")
+
+    shown_runs = [work for work in runs.values() if not only or work.state in only]
+    shown_evaluations = [work for work in evaluations.values() if not only or work.state in only]
+    condensed = not only and not everything and len(runs) > MOST_ROWS
+    if condensed:
+        console.print(_by_method(runs, evaluations))
+    elif shown_runs:
+        console.print(_runs([with_history(settings, w) if w.state == "done" else w for w in shown_runs]))
+    if only:
+        _print_evaluations(console, shown_evaluations)
+    elif not condensed:
+        console.print(_matrix(evaluations))
+        active = [w for w in shown_evaluations if w.job or w.state in ("running", "waiting", "queued")]
+        _print_evaluations(console, active)
+    most = MOST_TOLD if condensed else len(runs) + len(evaluations)
+    _print_failures(say, [*failed_preparations(settings), *shown_runs, *shown_evaluations], most)
+    _print_waiting(say, [*shown_runs, *shown_evaluations], most)
+    _print_other_code(say, settings, runs, evaluations, shown_runs, only)
+    if not only:
+        console.print(_display_table(displays))
+    if condensed:
+        say(f"{len(runs)} runs are counted here; --all shows each, --only failed,running those in these states.")
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def total_steps(settings: Settings) -> int:
-    """Return the optimizer steps of a full run: every prompt `group_size` times, `batch_size` completions per step."""
-    training = settings.training
-    completions = settings.data.train_rows * training.epochs * training.group_size
-    return training.max_steps or math.ceil(completions / training.batch_size)
+def _counted(works: Iterable[Work]) -> str:
+    states = Counter(work.state for work in works)
+    ordered = {state: states[state] for state in STATES if states[state]}
+    return f"{states.total()}: {_joined(ordered)}" if ordered else "none"
 
 
-def run_progress(settings: Settings, run: RunSpec) -> Progress:
-    """Return the progress of the training of `run`, from its adapter, its checkpoints folder and its lock."""
-    layout = Layout(settings.results)
-    if Path(layout.adapter(run.name)).is_dir():
-        last = _last_of_history(Path(layout.history(run.name)))
-        return Progress(
-            "done", _int(last.get("step")), _int(last.get("step")), _float(last, "kl"), _float(last, "reward")
-        )
-    folder = Path(layout.run(run.name))
-    alive = _age(folder / "lock") < ALIVE_SECONDS
-    # Each version of a run's settings has a folder of its own; the newest belongs to the current ones.
-    metrics = min(_files(folder / "checkpoints", "*/metrics.jsonl"), key=_age, default=None)
-    if metrics is None:
-        return Progress("running", 0, total_steps(settings)) if alive else Progress("missing")
-    lines = _last_lines(metrics)
-    last = lines[-1] if lines else {}
-    step, steps = _int(last.get("step")) or 0, total_steps(settings)
-    timing = _last_lines(metrics.with_name("timing.jsonl"))
-    seconds = [value for line in timing if (value := _float(line, "seconds"))]
-    eta = max(0, steps - step) * sum(seconds) / len(seconds) if alive and seconds else None
-    return Progress("running" if alive else "stopped", step, steps, _float(last, "kl"), _float(last, "reward"), eta)
+def _joined(count: dict[str, int] | Counter[str]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in count.items() if number) or "none"
 
 
-def evaluation_state(settings: Settings, run: RunSpec, suite: str) -> str:
-    """Return graded, generated, begun (some benchmarks of the suite are finished) or missing."""
-    layout = Layout(settings.results)
-    responses = Path(layout.generations(run.name, slug(suite)))
-    if Path(layout.grades(run.name, slug(suite))).exists():
-        return "graded"
-    if responses.exists():
-        return "generated"
-    return "begun" if _files(responses.with_name(f"{responses.stem}.parts"), "*.parquet") else "missing"
-
-
-def _runs(progress: dict[RunSpec, Progress]) -> Table:
-    done = sum(of_run.state == "done" for of_run in progress.values())
-    table = _table(f"Training: {done} of {len(progress)} runs done", "run", "state", "step", "KL", "reward", "left")
-    for run, of_run in progress.items():
-        step = "" if of_run.step is None else f"{of_run.step} of {of_run.steps}"
-        left = "" if of_run.eta is None else _duration(of_run.eta)
-        kl, reward = _number(of_run.kl, "{:.4f}"), _number(of_run.reward, "{:.3f}")
-        table.add_row(run.name, of_run.state, step, kl, reward, left)
+def _runs(works: list[Work]) -> Table:
+    table = _table("Training", "run", "state", "step", "KL", "reward", "left", "SLURM job", "attempt")
+    for work in works:
+        step = "" if work.step is None else f"{work.step} of {work.steps}"
+        left = "" if work.left is None or work.state == "done" else duration(work.left)
+        left = left if work.seconds or not left else f"≈ {left}"
+        kl, reward = _number(work.kl, "{:.4f}"), _number(work.reward, "{:.3f}")
+        table.add_row(work.name, work.state, step, kl, reward, left, work.job, str(work.attempt or ""))
+    if any(work.left and not work.seconds for work in works):
+        table.caption = "≈: no step of its own yet; as long per step as runs of its model, else as plan estimates"
+        table.caption_justify, table.caption_style = "left", ""
     return table
 
 
-def _evaluations(states: dict[tuple[RunSpec, str], str]) -> Table:
-    suites = list(dict.fromkeys(suite for _, suite in states))
-    done = sum(state == "graded" for state in states.values())
-    table = _table(f"Evaluation: {done} of {len(states)} graded", "run", *suites)
-    for run in dict.fromkeys(run for run, _ in states):
-        shown = (states.get((run, suite), "") for suite in suites)
-        table.add_row(run.name, *("–" if state == "missing" else state for state in shown))
+def _matrix(evaluations: dict[Evaluation, Work]) -> Table:
+    suites = list(dict.fromkeys(suite for _, suite in evaluations))
+    table = _table("Evaluation", "run", *suites)
+    by_run: dict[RunSpec, dict[str, Work]] = {}
+    for (run, suite), work in evaluations.items():
+        by_run.setdefault(run, {})[suite] = work
+    for run, of_run in by_run.items():
+        table.add_row(run.name, *(_cell(of_run.get(suite)) for suite in suites))
     return table
 
 
-def _displays(settings: Settings, progress: dict[RunSpec, Progress], states: dict[tuple[RunSpec, str], str]) -> Table:
+def _cell(work: Work | None) -> str:
+    if work is None:
+        return ""
+    return {"done": "graded", "missing": work.detail or "–"}.get(work.state, work.state)
+
+
+def _print_evaluations(console: Console, works: list[Work]) -> None:
+    if not works:
+        return
+    table = _table("Evaluations", "run and suite", "state", "SLURM job", "attempt", "detail")
+    for work in works:
+        table.add_row(work.name, work.state, work.job, str(work.attempt or ""), work.detail)
+    console.print(table)
+
+
+def _by_method(runs: dict[RunSpec, Work], evaluations: dict[Evaluation, Work]) -> Table:
+    """Return the counts of states by model and method, or by model where even these are too many."""
+    keys = dict.fromkeys((run.model, run.method) for run in [*runs, *(run for run, _ in evaluations)])
+    detailed = len(keys) <= MOST_ROWS // 2
+    groups: dict[str, tuple[list[Work], list[Work]]] = {}
+
+    def group(run: RunSpec) -> tuple[list[Work], list[Work]]:
+        return groups.setdefault(f"{run.model} {run.method}" if detailed else run.model, ([], []))
+
+    for run, work in runs.items():
+        group(run)[0].append(work)
+    for (run, _), work in evaluations.items():
+        group(run)[1].append(work)
+    heading = "model and method" if detailed else "model"
+    table = _table("By model" + (" and method" if detailed else ""), heading, "runs", "evaluations", "longest left")
+    for name, (of_runs, of_evaluations) in groups.items():
+        left = max((work.left or 0.0 for work in of_runs), default=0.0)
+        table.add_row(name, _counted(of_runs), _counted(of_evaluations), duration(left) if left else "")
+    return table
+
+
+def _print_failures(say: Callable[[str], None], works: list[Work], most: int) -> None:
+    """Name what failed, or failed before and is queued again, with the error and the log."""
+    failed = [work for work in works if work.error and work.state in ("failed", "stopped", "queued")]
+    failed.sort(key=lambda work: work.state != "failed")
+    if not failed:
+        return
+    say("\nFailed or interrupted:")
+    for work in failed[:most]:
+        attempt = f", attempt {work.attempt}" if work.attempt else ""
+        job = f", SLURM job {work.job}" if work.job else ""
+        say(f"  {work.name} ({work.state}{attempt}{job}): {work.error}\n    {work.log}")
+    if len(failed) > most:
+        say(f"  and {len(failed) - most} more: --only failed,stopped,queued")
+
+
+def _print_waiting(say: Callable[[str], None], works: list[Work], most: int) -> None:
+    waiting = [work for work in works if work.state == "waiting"]
+    if waiting:
+        say("\nWaiting for another process:")
+        for work in waiting[:most]:
+            say(f"  {work.name}: {work.detail}")
+        if len(waiting) > most:
+            say(f"  and {len(waiting) - most} more: --only waiting")
+
+
+def _print_other_code(
+    say: Callable[[str], None],
+    settings: Settings,
+    runs: dict[RunSpec, Work],
+    evaluations: dict[Evaluation, Work],
+    shown: list[Work],
+    only: Collection[str],
+) -> None:
+    """Name the results that other code made, those with the same difference together."""
+    sentences = [work.other_code for work in (shown if only else runs.values()) if work.other_code]
+    graded = [pair for pair, work in evaluations.items() if work.state == "done" or work.detail]
+    graded = graded if not only else [pair for pair in graded if evaluations[pair].state in only]
+    unread = len(graded) > MOST_EVALUATIONS_READ
+    for run, suite in [] if unread else graded:
+        try:
+            own = other_code(settings, run, suite)
+        except (OSError, ValueError):
+            continue
+        sentences += [sentence for sentence in own if sentence.startswith(f"{run.name} on {suite}: ")]
+    differences: dict[str, list[str]] = {}
+    for sentence in dict.fromkeys(sentences):
+        name, _, difference = sentence.partition(": ")
+        differences.setdefault(difference, []).append(name)
+    if differences:
+        say("\nMade by other code:")
+        for difference, names in differences.items():
+            say(f"  {_some(names)}: {difference}")
+        if unread:
+            say(f"  The code of more than {MOST_EVALUATIONS_READ} evaluations is not looked at here; tables name it.")
+
+
+def _displays(
+    settings: Settings,
+    needed: dict[str, list[Evaluation]],
+    histories: dict[str, dict[RunSpec, None]],
+    runs: dict[RunSpec, Work],
+    evaluations: dict[Evaluation, Work],
+) -> list[tuple[str, ...]]:
+    """Return, per table and figure: name, state, and what it lacks."""
     layout = Layout(settings.results)
-    table = _table("Tables and figures", "name", "state", "to train", "to generate", "to grade", "rows not written")
-    for name, pairs in needed_evaluations(settings).items():
-        suffix = "csv" if name in settings.tables else "png"
-        written = Path(layout.display(name, suffix)).exists()
-        lacking = []
-        histories: tuple[RunSpec, ...] = ()
-        if name in settings.tables:
-            lacking = [row for row in rows(settings, name) if not Path(layout.row(name, row)).exists()]
-        else:
-            histories = figure_needs(settings, name).histories
-        needed = dict.fromkeys([*(run for run, _ in pairs), *histories])
-        train = sum(run in progress and progress[run].state != "done" for run in needed)
-        generate = sum(states[pair] in ("missing", "begun") for pair in pairs)
-        grade = sum(states[pair] != "graded" for pair in pairs)
-        ready = not (train or grade) and _datasets_written(settings, name)
+    shown = []
+    for name, pairs in needed.items():
+        is_table = name in settings.tables
+        written = Path(layout.display(name, "csv" if is_table else "png")).exists()
+        lacking, described = [], []
+        if is_table:
+            table_rows = rows(settings, name)
+            lacking = [row for row in table_rows if not Path(layout.row(name, row)).exists()]
+            described = [benchmark for row in table_rows.values() for benchmark in row.benchmarks]
+        of_display = dict.fromkeys([*(run for run, _ in pairs), *histories.get(name, {})])
+        train = sum(run in runs and runs[run].state != "done" for run in of_display)
+        open_pairs = [evaluations[pair] for pair in pairs if evaluations[pair].state != "done"]
+        generate = sum(not work.detail.startswith("generated") for work in open_pairs)
+        manifests = all(Path(layout.benchmark_manifest(slug(benchmark))).exists() for benchmark in described)
+        ready = not train and not open_pairs and manifests
         state = "written" if written and not lacking else "ready" if ready else "waiting"
-        table.add_row(name, state, *(str(count or "–") for count in (train, generate, grade)), _some(lacking))
+        counts = (str(count or "–") for count in (train, generate, len(open_pairs)))
+        shown.append((name, state, *counts, _some(lacking) if lacking else "–"))
+    return shown
+
+
+def _display_table(displays: list[tuple[str, ...]]) -> Table:
+    table = _table("Tables and figures", "name", "state", "to train", "to generate", "to grade", "rows not written")
+    for row in displays:
+        table.add_row(*row)
     return table
-
-
-def _datasets_written(settings: Settings, name: str) -> bool:
-    """Return whether the manifests that a dataset table prints exist; True for every other table and figure."""
-    layout = Layout(settings.results)
-    described = [b for row in rows(settings, name).values() for b in row.benchmarks] if name in settings.tables else []
-    return all(Path(layout.benchmark_manifest(slug(benchmark))).exists() for benchmark in described)
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -155,67 +273,9 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _last_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the complete JSON lines at the end of `path`; a cut first or last line is left out."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return []
-    complete = []
-    for line in text.splitlines():
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            complete.append(value)
-    return complete
-
-
-def _last_of_history(path: Path) -> dict[str, Any]:
-    try:
-        columns = set(pq.read_schema(path).names) & {"step", "kl", "reward"}
-        return pq.read_table(path, columns=sorted(columns)).to_pylist()[-1] if columns else {}
-    except (OSError, ValueError, IndexError):
-        return {}
-
-
-def _files(folder: Path, pattern: str) -> list[Path]:
-    try:
-        return sorted(folder.glob(pattern))
-    except OSError:
-        return []
-
-
-def _age(path: Path) -> float:
-    """Return seconds since the file changed; infinite if it does not exist."""
-    try:
-        return time.time() - path.stat().st_mtime
-    except OSError:
-        return math.inf
-
-
-def _int(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _float(line: dict[str, Any], name: str) -> float | None:
-    value = line.get(name)
-    return float(value) if isinstance(value, int | float) else None
-
-
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)
 
 
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min" if minutes else "< 1 min"
-
-
 def _some(names: list[str]) -> str:
-    if not names:
-        return "–"
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

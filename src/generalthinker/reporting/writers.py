@@ -1,14 +1,17 @@
 """The file formats of tables: CSV with plain numbers, Markdown with intervals and reported values, LaTeX."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from tabulate import tabulate
 
 from generalthinker.config.settings import Settings
 from generalthinker.files import replacing, write_text
 from generalthinker.reporting.display import Display, Entry
-from generalthinker.reporting.rows import join_rows
+from generalthinker.reporting.rows import join_rows, partial_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LATEX_CHARACTERS = str.maketrans(
     {
@@ -44,14 +47,32 @@ def write_table(settings: Settings, table: str, row_files: list[Path], csv: Path
     Raises IncompleteResultsError if a row of the table has no file in `row_files`, which are joined by their names.
     """
     display = join_rows(settings, table, row_files)
+    _write(display, csv_frame(display), csv, md, tex)
+
+
+def write_partial_table(settings: Settings, table: str, csv: Path, md: Path, tex: Path) -> Display:
+    """Write `table` in three formats from the results that exist, and return it; missing cells are empty.
+
+    A last column of the CSV says how many cells of each row are missing, so that nobody takes it for the whole table.
+    """
+    display, missing = partial_rows(settings, table)
+    frame = csv_frame(display)
+    frame["missing_cells"] = missing or 0
+    _write(display, frame, csv, md, tex)
+    return display
+
+
+def _write(display: Display, frame: "pd.DataFrame", csv: Path, md: Path, tex: Path) -> None:
     with replacing(csv) as temporary:
-        csv_frame(display).to_csv(temporary, index=False, lineterminator="\n")
+        frame.to_csv(temporary, index=False, lineterminator="\n")
     write_text(md, markdown(display))
     write_text(tex, latex(display))
 
 
-def csv_frame(display: Display) -> pd.DataFrame:
+def csv_frame(display: Display) -> "pd.DataFrame":
     """Return the table with one column per value: group (where there is one), row label, then the columns."""
+    import pandas as pd
+
     grouped = any(row.group is not None for row in display.rows)
     body = [
         ([row.group] if grouped else []) + [row.label, *(entry.value for entry in row.entries)] for row in display.rows
@@ -76,7 +97,7 @@ def markdown(display: Display) -> str:
         disable_numparse=True,
         colalign=["left", *("right" if numeric else "left" for numeric in display.numeric)],
     )
-    notes = f"\n\n{' '.join(display.notes)}" if display.notes else ""
+    notes = f"\n\n{' '.join(filter(None, display.notes))}" if display.notes else ""
     return f"**{display.heading}**\n\n{text}{notes}\n"
 
 

@@ -46,7 +46,7 @@ def display(settings: Settings, table: str, spec: DatasetTable, contents: list[t
     """Return the table with long hashes cut."""
     shown = []
     for row, row_lines in contents:
-        values = {name: row_lines[0][name] for name in HEADINGS}
+        values = {name: row_lines[0][name] if row_lines else "" for name in HEADINGS}
         entries = tuple(Entry(value, value[: SHOWN_CHARACTERS.get(name)]) for name, value in values.items())
         shown.append(DisplayedRow(row.group, row.label, entries))
     return Display(
