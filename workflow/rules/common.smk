@@ -10,10 +10,12 @@ from snakemake.exceptions import WorkflowError
 from generalthinker.code_versions import all_code, fingerprint_with_imports
 from generalthinker.config import SettingsError, parse_settings
 from generalthinker.config.load import freeze, frozen_path
+from generalthinker.disk import require_writable
 from generalthinker.paths import Layout
 from generalthinker.records import slug
 from generalthinker.reporting import cells, tables
 from generalthinker.slurm import refuse_orphans
+from generalthinker.training.launcher import require_reporter
 
 try:
     settings = parse_settings(
