@@ -11,6 +11,7 @@ from generalthinker.errors import StageError
 
 # safetensors and pyarrow raise errors of their own that quote the system; torch reports only where its writing ended.
 FULL = ("No space left on device", "Disk quota exceeded", "(os error 28)", "(os error 122)")
+INSTEAD = "set `results` in the configuration to a folder that you can write"
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 TORCH_WRITER, CUT_OFF = "inline_container.cc", ("unexpected pos", "file write failed")
 
@@ -66,29 +67,36 @@ def described(error: BaseException) -> str | None:
     )
 
 
-def require_writable(results: str | Path) -> None:
-    """Raise UnwritableError if no file can be written to the folder `results`, which need not exist yet."""
+def require_folder(results: str | Path) -> Path:
+    """Return `results` or its nearest parent that exists. Raises UnwritableError if no folder can stand there."""
     folder = Path(results).absolute()
-    what = f"results = {results}"
-    instead = "set `results` in the configuration to a folder that you can write"
     for parent in (folder, *folder.parents):
         if parent.is_symlink() and not parent.exists():
-            raise UnwritableError(f"{what}: {parent} is a link to {parent.readlink()}, which does not exist; {instead}")
+            raise UnwritableError(
+                f"results = {results}: {parent} is a link to {parent.readlink()}, which does not exist; {INSTEAD}"
+            )
         if parent.exists():
             break
     if not parent.is_dir():
-        raise UnwritableError(f"{what}: expected a folder, but {parent} is a file; move it away, or {instead}")
-    try:
-        if parent == folder:
-            with tempfile.TemporaryFile(dir=folder):
-                return
-        problem = None if os.access(parent, os.W_OK | os.X_OK) else "permission denied"
-    except OSError as error:
-        if is_full(error):
-            raise DiskFullError(folder) from error
-        problem = (error.strerror or str(error)).lower()
+        raise UnwritableError(
+            f"results = {results}: expected a folder, but {parent} is a file; move it away, or {INSTEAD}"
+        )
+    return parent
+
+
+def require_writable(results: str | Path) -> None:
+    """Raise UnwritableError if no file can be written to the folder `results`, which need not exist yet."""
+    folder = require_folder(results)
+    problem = None if os.access(folder, os.W_OK | os.X_OK) else "permission denied"
+    if folder == Path(results).absolute():
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            if is_full(error):
+                raise DiskFullError(folder) from error
+            problem = (error.strerror or str(error)).lower()
     if problem:
-        raise UnwritableError(f"{what}: {parent} cannot be written ({problem}); {instead}")
+        raise UnwritableError(f"results = {results}: {folder} cannot be written ({problem}); {INSTEAD}")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
