@@ -2,7 +2,8 @@
 PYTHON ?= python3
 # the lock that is installed: cpu, or cuda on a machine with GPUs
 PLATFORM ?= cpu
-CORES ?= $(shell nproc)
+# nproc would answer with OMP_NUM_THREADS where that is set
+CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 BIN := .venv/bin
 READY := .venv/.ready-$(PLATFORM)
 

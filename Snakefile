@@ -1,10 +1,19 @@
 # GeneralThinker: every table, accuracy row and figure of the paper is a target. The rules are in workflow/rules/.
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
+
+from generalthinker.config.load import read_yaml
+from generalthinker.errors import StageError
 
 min_version("9.27")
 
 # `--configfile config/demo.yaml` replaces the paper's configuration; it is not merged with it.
 if not workflow.config_settings.configfiles:
+    # Snakemake's own message about a broken file does not name it.
+    try:
+        read_yaml("config/config.yaml")
+    except StageError as error:
+        raise WorkflowError(str(error)) from None
 
     configfile: "config/config.yaml"
 
@@ -65,8 +74,13 @@ rule figures:
 
 
 onstart:
-    freeze(settings)
-    refuse_orphans()
+    try:
+        require_writable(settings.results)
+        require_reporter(settings.training)
+        freeze(settings)
+        refuse_orphans()
+    except StageError as error:
+        raise WorkflowError(str(error)) from None
 
 
 onsuccess:

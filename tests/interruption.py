@@ -19,11 +19,12 @@ PROCESSES.set_forkserver_preload(["generalthinker.training.run", "trl", "peft", 
 
 @dataclass(frozen=True)
 class Stop:
-    """Send `signal` when the training first comes by `place` at `step` or later."""
+    """Send `signal` when the training first comes by `place` at `step` or later, and `times` in all."""
 
     place: str
     step: int
     signal: int = signal.SIGKILL
+    times: int = 1
 
 
 def start(settings: Path, run: str, stop: Stop | None = None):
@@ -102,7 +103,8 @@ def _arm(stop: Stop) -> None:
     from generalthinker.training.trainer import MethodTrainer as Trainer
 
     def strike() -> None:
-        os.kill(os.getpid(), stop.signal)
+        for _ in range(stop.times):
+            os.kill(os.getpid(), stop.signal)
 
     def before(owner, name: str, step_of) -> None:
         inner = getattr(owner, name)

@@ -11,13 +11,14 @@ from generalthinker.methods import FAMILIES
 PACKAGE = Path(__file__).parent.parent / "src/generalthinker"
 FOUNDATION = {
     *("errors", "records", "files", "paths", "prompts", "provenance", "sections", "metrics", "methods", "config"),
-    *("code_versions", "identity", "keeping", "lock", "slurm"),
+    *("code_versions", "disk", "identity", "joblog", "keeping", "lock", "slurm"),
 }
 # package → what it may import of the project besides itself
 ALLOWED = {
     "errors": set(),
     "records": set(),
-    "files": set(),
+    "disk": {"errors"},
+    "files": {"disk"},
     "paths": set(),
     "prompts": set(),
     "provenance": set(),
@@ -31,7 +32,8 @@ ALLOWED = {
     "code_versions": {"files", "methods"},
     "identity": {"code_versions", "config", "files", "paths", "provenance", "records"},
     "keeping": {"code_versions", "errors", "files", "identity", "provenance"},
-    "lock": set(),
+    "joblog": {"provenance"},
+    "lock": {"disk", "errors", "joblog"},
     "slurm": {"errors"},
     "sweep": {"config", "errors", "lock", "paths", "slurm"},
     "inventory": {"code_versions", "config", "errors", "identity", "keeping", "reporting"},

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -179,3 +181,36 @@ def test_a_take_over_that_was_cut_off_does_not_block_the_run_for_good(tmp_path, 
     with FolderLock(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+WAIT = """
+import sys
+from generalthinker import cli
+from generalthinker.lock import FolderLock
+
+@cli.app.command()
+def wait(folder: str) -> None:
+    with FolderLock(folder):
+        print("got it")
+
+cli.main()
+"""
+
+
+def test_ctrl_c_ends_the_waiting_at_once_and_says_for_whom_it_waited(tmp_path, monkeypatch):
+    monkeypatch.setenv(locking.LOG_VARIABLE, "logs/train/run.log.1")
+    with FolderLock(tmp_path):
+        command = [sys.executable, "-c", WAIT, "wait", tmp_path]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while len(list(tmp_path.iterdir())) < 2:
+            assert process.poll() is None
+        line = process.stderr.readline()
+        assert "waiting until it ends" in line
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=5)
+        assert (process.returncode, out) == (1, "")
+        assert f"error: stopped while waiting: {tmp_path}: process {os.getpid()} on" in error
+        assert "its log: logs/train/run.log.1" in line
+        assert "its log: logs/train/run.log.1" in error
+        assert "Traceback" not in error
+        assert [path.name for path in tmp_path.iterdir()] == ["lock"]

@@ -44,9 +44,9 @@ class Training:
     def history(self):
         return read_parquet(self.layout.history(self.run))[0]
 
-    def start(self, log):
-        """Start `generalthinker train` on two processes."""
-        command = [sys.executable, "-m", "generalthinker.cli", "train", self.run, "--processes", "2"]
+    def start(self, log, processes=2):
+        """Start `generalthinker train`."""
+        command = [sys.executable, "-m", "generalthinker.cli", "train", self.run, "--processes", str(processes)]
         with log.open("a") as file:
             return subprocess.Popen([*command, "--settings", self.settings], stdout=file, stderr=file)
 
@@ -112,6 +112,39 @@ def test_a_signal_to_the_parent_saves_on_all_processes_and_the_run_continues(tmp
         results.append((training.adapter.read_bytes(), training.history.to_csv()))
     assert 2 <= training.record["resumed_from_step"] < 6
     assert results[0] == results[1]
+
+
+def test_the_record_of_a_run_on_two_and_then_one_process_names_both(tmp_path, tiny_model, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "11")
+    training, log = Training(tmp_path, tiny_model, max_steps=4, save_every=100), tmp_path / "log"
+    process = training.start(log)
+    while process.poll() is None and "step 2 of 4" not in log.read_text():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(120) != 0
+    assert "SIGINT at step" in log.read_text(), "Ctrl-C saves a checkpoint on all processes"
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    process = training.start(log, processes=1)
+    assert process.wait(240) == 0, log.read_text()[-3000:]
+    sessions = training.record["sessions"]
+    assert [(session["processes"], session["slurm_job"]) for session in sessions] == [(2, "11"), (1, "12")]
+    assert [session["from_step"] for session in sessions] == [0, training.record["resumed_from_step"]]
+    assert all(session["hardware"]["cores"] for session in sessions)
+
+
+def test_two_ctrl_c_end_all_processes_at_once(tmp_path, tiny_model):
+    training, log = Training(tmp_path, tiny_model, max_steps=50, max_completion_tokens=160), tmp_path / "log"
+    process = training.start(log)
+    while process.poll() is None and "step 1 of 50" not in log.read_text():
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children()
+    process.send_signal(signal.SIGINT)
+    while "Ctrl-C again stops at once" not in log.read_text():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) != 0
+    assert "stopped at once by a second Ctrl-C" in log.read_text()
+    assert not any(worker.is_running() for worker in workers)
 
 
 def test_a_lost_process_ends_the_others_and_nothing_is_half_written(tmp_path, tiny_model):

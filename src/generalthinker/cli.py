@@ -4,21 +4,26 @@ Every command reads the configuration that --settings or GENERALTHINKER_SETTINGS
 commas, later ones overriding earlier ones. The workflow's own frozen `<results>/settings/*.json` are accepted as well.
 """
 
+import contextlib
 import json
 import logging
 import os
 import shlex
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from generalthinker import __version__
 from generalthinker.config import Settings
 from generalthinker.config.load import load, load_frozen
+from generalthinker.disk import described, naming_full_disk, require_writable
 from generalthinker.errors import StageError
 from generalthinker.identity import Identity
+from generalthinker.joblog import open_attempt
 from generalthinker.keeping import OtherCode, Store
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
@@ -44,6 +49,7 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="model/method[_knob-
 def check(settings: SettingsFile = PAPER) -> None:
     """Check settings, access to models and data, and disk space, before anything is computed."""
     from generalthinker.data.survey import needed, survey
+    from generalthinker.training.launcher import require_reporter
 
     loaded = _read(settings)
     print(
@@ -54,7 +60,13 @@ def check(settings: SettingsFile = PAPER) -> None:
     found = survey(needed(loaded))
     print(found)
     _questions(loaded)
-    _fail(found.problems)
+    problems = found.problems
+    for requirement in (partial(require_writable, loaded.results), partial(require_reporter, loaded.training)):
+        try:
+            requirement()
+        except StageError as error:
+            problems.append(str(error))
+    _fail(problems)
 
 
 def _questions(settings: Settings) -> None:
@@ -123,7 +135,7 @@ def model(name: str, threads: Threads = 1, other_code: OtherCodeChoice = "ask", 
     os.environ["OMP_NUM_THREADS"] = str(threads)
     from generalthinker.models.snapshot import make_model
 
-    loaded = _read(settings)
+    loaded, _ = _with_layout(settings)
     models = {slug(known): known for known in loaded.models}
     _choose(models, name, "model")
     make_model(loaded, models[name], other_code)
@@ -189,6 +201,7 @@ def train(
     """Train one run, continue it after a kill, or put its finished result back."""
     from generalthinker.identity import identity_of_run
     from generalthinker.lock import TOKEN_VARIABLE, FolderLock
+    from generalthinker.training.launcher import require_reporter
     from generalthinker.training.start import finished_before
 
     loaded, layout = _with_layout(settings)
@@ -203,6 +216,7 @@ def train(
     with FolderLock(layout.run(run), os.environ.pop(TOKEN_VARIABLE, None)) as lock:
         if finished_before(loaded, spec, identity, other_code):
             return
+        require_reporter(loaded.training)
         if "LOCAL_RANK" not in os.environ:
             from generalthinker.training.launcher import launch, require_rollout_engine, split_batch, visible_gpus
 
@@ -253,7 +267,7 @@ def generate(
     settings: SettingsFile = PAPER,
 ) -> None:
     """Generate the greedy responses of one run to one suite of benchmarks."""
-    loaded = _read(settings)
+    loaded, _ = _with_layout(settings)
     _choose(loaded.evaluation.suites, suite, "suite")
     _compute(threads)
     from generalthinker.generation.stage import generate_suite
@@ -414,7 +428,9 @@ def _read(settings: str) -> Settings:
 
 
 def _with_layout(settings: str) -> tuple[Settings, Layout]:
+    """Return the settings and the layout of a command that writes results."""
     loaded = _read(settings)
+    require_writable(loaded.results)
     return loaded, Layout(loaded.results)
 
 
@@ -437,8 +453,24 @@ def _compute(threads: int) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"generalthinker {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _logging() -> None:
+def _start(
+    log: Annotated[
+        Path | None, typer.Option(help="write to a new file LOG.<attempt> and make LOG a link to it; the rules do")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    if log:
+        with naming_full_disk(log):
+            open_attempt(log)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
 
 
@@ -446,8 +478,12 @@ def main() -> None:
     """Run the command line; an error that the user can act on is printed alone and exits with 1."""
     try:
         app()
-    except StageError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        message = described(error) or (str(error) if isinstance(error, StageError) else None)
+        if message is None:
+            raise
+        with contextlib.suppress(OSError):  # the log may lie on the full disk
+            print(f"error: {message}", file=sys.stderr)
         sys.exit(1)
 
 

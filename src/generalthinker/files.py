@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from generalthinker.disk import naming_full_disk
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -18,18 +20,27 @@ METADATA_KEY = b"generalthinker"
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success rename it to `path`, on any error remove it.
 
-    Works for files and for folders (the caller creates whichever it wants under the yielded name).
+    Works for files and for folders (the caller creates whichever it wants under the yielded name). Raises DiskFullError
+    where the disk is full.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with naming_full_disk(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(target) as temporary:
+            yield temporary
+            make_readable(temporary)
+            if target.is_dir():
+                shutil.rmtree(target)
+            temporary.replace(target)
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target`, and remove what lies there in the end."""
     # The suffix stays last: writers such as matplotlib choose the format by it.
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     try:
         yield temporary
-        make_readable(temporary)
-        if target.is_dir():
-            shutil.rmtree(target)
-        temporary.replace(target)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)

@@ -18,6 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from generalthinker.disk import naming_full_disk
+from generalthinker.errors import StageError
+from generalthinker.joblog import LOG_VARIABLE
+
 HEARTBEAT_SECONDS = 15.0
 STALE_AFTER_SECONDS = 120.0
 LOOK_SECONDS = 2.0
@@ -26,11 +30,16 @@ TOKEN_VARIABLE = "GENERALTHINKER_LOCK_TOKEN"
 logger = logging.getLogger(__name__)
 
 
+class StoppedWaitingError(StageError, RuntimeError):
+    """The user ended a process that waited for a lock."""
+
+
 class FolderLock:
     """Hold `folder/lock` inside a `with`; waits while another live process holds it.
 
     A holder is live while its heartbeat is younger than two minutes; on the same host its process must also exist. A
-    lock whose holder is dead is taken over. `token` adopts the lock that this process's parent took for it.
+    lock whose holder is dead is taken over. `token` adopts the lock that this process's parent took for it. Raises
+    StoppedWaitingError on Ctrl-C while it waits.
     """
 
     def __init__(self, folder: str | Path, token: str | None = None) -> None:
@@ -40,6 +49,7 @@ class FolderLock:
             "pid": os.getpid(),
             "process_start": _process_start(os.getpid()),
             "slurm_job": os.environ.get("SLURM_JOB_ID"),
+            "log": os.environ.get(LOG_VARIABLE),
             "started": time.strftime("%Y-%m-%d %H:%M:%S"),
             "token": token or uuid.uuid4().hex,
         }
@@ -48,12 +58,14 @@ class FolderLock:
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with naming_full_disk(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         # The lock file appears with its content, so it always names its owner, even if this process dies right here.
         claim = self.path.with_name(f".lock.{uuid.uuid4().hex}")
-        claim.write_text(self._text)
-        said = 0.0
+        said, owner = 0.0, None
         try:
+            with naming_full_disk(self.path):
+                claim.write_text(self._text)
             while (present := self._read()) != self._text:
                 if present is None:
                     with contextlib.suppress(FileExistsError):
@@ -67,6 +79,10 @@ class FolderLock:
                     said = time.monotonic()
                     logger.info("%s", self._described(owner))
                 time.sleep(LOOK_SECONDS)
+        except KeyboardInterrupt:
+            raise StoppedWaitingError(
+                f"stopped while waiting: {self._holder(owner or {})}. It goes on, and nothing was changed"
+            ) from None
         finally:
             claim.unlink(missing_ok=True)
         self._thread.start()
@@ -105,11 +121,16 @@ class FolderLock:
         return True  # It has just been released: read it again.
 
     def _described(self, owner: dict[str, Any]) -> str:
-        job = owner.get("slurm_job")
+        return (
+            f"{self._holder(owner)}; waiting until it ends or has given no sign of life for {STALE_AFTER_SECONDS:.0f} s"
+        )
+
+    def _holder(self, owner: dict[str, Any]) -> str:
+        job, log = owner.get("slurm_job"), owner.get("log")
+        more = "".join([f" (SLURM job {job})" if job else "", f"; its log: {log}" if log else ""])
         return (
             f"{self.path.parent}: process {owner.get('pid')} on {owner.get('host')} works on it since "
-            f"{owner.get('started')}{f' (SLURM job {job})' if job else ''}; waiting until it ends or has given no sign "
-            f"of life for {STALE_AFTER_SECONDS:.0f} s"
+            f"{owner.get('started')}{more}"
         )
 
     def _replace(self, stale: str, claim: Path) -> None:

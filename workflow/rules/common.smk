@@ -8,18 +8,22 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from generalthinker.code_versions import all_code, fingerprint_with_imports
-from generalthinker.config import SettingsError, parse_settings
+from generalthinker.config import parse_settings
 from generalthinker.config.load import freeze, frozen_path
+from generalthinker.disk import require_folder, require_writable
+from generalthinker.errors import StageError
 from generalthinker.paths import Layout
 from generalthinker.records import slug
 from generalthinker.reporting import cells, tables
 from generalthinker.slurm import refuse_orphans
+from generalthinker.training.launcher import require_reporter
 
 try:
     settings = parse_settings(
         config, " + ".join(map(str, workflow.configfiles)) or "configuration"
     )
-except SettingsError as error:
+    require_folder(settings.results)
+except StageError as error:
     raise WorkflowError(str(error)) from None
 
 layout = Layout(settings.results)

@@ -25,7 +25,7 @@ rule benchmark:
     message:
         "Building the questions of {wildcards.name}"
     shell:
-        "generalthinker benchmark {wildcards.name} > {log} 2>&1"
+        "generalthinker --log {log} benchmark {wildcards.name}"
 
 
 rule overlap:
@@ -46,7 +46,7 @@ rule overlap:
     message:
         "Counting the training questions that occur in {wildcards.name}"
     shell:
-        "generalthinker overlap {wildcards.name} > {log} 2>&1"
+        "generalthinker --log {log} overlap {wildcards.name}"
 
 
 rule mixture:
@@ -71,4 +71,4 @@ rule mixture:
     message:
         "Building the training and validation questions"
     shell:
-        "generalthinker mixture > {log} 2>&1"
+        "generalthinker --log {log} mixture"

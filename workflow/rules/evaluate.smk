@@ -26,7 +26,7 @@ rule generate:
     message:
         "Generating: {wildcards.run} on {wildcards.suite}"
     shell:
-        "generalthinker generate {wildcards.run} {wildcards.suite} --threads {threads} > {log} 2>&1"
+        "generalthinker --log {log} generate {wildcards.run} {wildcards.suite} --threads {threads}"
 
 
 rule grade:
@@ -49,4 +49,4 @@ rule grade:
     message:
         "Grading: {wildcards.run} on {wildcards.suite}"
     shell:
-        "generalthinker grade {wildcards.run} {wildcards.suite} --workers {threads} > {log} 2>&1"
+        "generalthinker --log {log} grade {wildcards.run} {wildcards.suite} --workers {threads}"

@@ -21,7 +21,7 @@ rule download:
     message:
         "Downloading {wildcards.model}"
     shell:
-        "generalthinker model {wildcards.model} > {log} 2>&1"
+        "generalthinker --log {log} model {wildcards.model}"
 
 
 rule pretrain:
@@ -43,4 +43,4 @@ rule pretrain:
     message:
         "Building and pre-training the {wildcards.model} model"
     shell:
-        "generalthinker model {wildcards.model} --threads {threads} > {log} 2>&1"
+        "generalthinker --log {log} model {wildcards.model} --threads {threads}"

@@ -30,7 +30,7 @@ rule table_row:
     message:
         "Writing row {wildcards.row} of {wildcards.table}"
     shell:
-        "generalthinker row {wildcards.table} {wildcards.row} > {log} 2>&1"
+        "generalthinker --log {log} row {wildcards.table} {wildcards.row}"
 
 
 rule table:
@@ -62,7 +62,7 @@ rule table:
     message:
         "Writing {wildcards.table}"
     shell:
-        "generalthinker table {wildcards.table} > {log} 2>&1"
+        "generalthinker --log {log} table {wildcards.table}"
 
 
 rule figure:
@@ -91,7 +91,7 @@ rule figure:
     message:
         "Drawing {wildcards.figure}"
     shell:
-        "generalthinker figure {wildcards.figure} > {log} 2>&1"
+        "generalthinker --log {log} figure {wildcards.figure}"
 
 
 rule composition:
@@ -124,7 +124,7 @@ rule composition:
     message:
         "Describing the training questions"
     shell:
-        "generalthinker composition > {log} 2>&1"
+        "generalthinker --log {log} composition"
 
 
 rule report:
@@ -148,7 +148,7 @@ rule report:
     message:
         "Writing the report"
     shell:
-        "generalthinker report > {log} 2>&1"
+        "generalthinker --log {log} report"
 
 
 rule audit:
@@ -171,4 +171,4 @@ rule audit:
     message:
         "Comparing with the paper's reported values"
     shell:
-        "generalthinker audit > {log} 2>&1"
+        "generalthinker --log {log} audit"

@@ -25,7 +25,7 @@ rule train:
     message:
         "Training {wildcards.run}"
     shell:
-        "generalthinker train {wildcards.run} --threads {threads} > {log} 2>&1"
+        "generalthinker --log {log} train {wildcards.run} --threads {threads}"
 
 
 # Not a part of `all`: docs/method.md shows one.
@@ -53,4 +53,4 @@ rule walkthrough:
     message:
         "Walking through a response of {wildcards.run}"
     shell:
-        "generalthinker walkthrough {wildcards.run} --threads {threads} > {log} 2>&1"
+        "generalthinker --log {log} walkthrough {wildcards.run} --threads {threads}"

@@ -24,16 +24,25 @@ def load(paths: list[str] | list[Path]) -> Settings:
     """Return the settings in `paths`: later files override earlier ones key by key. Raises SettingsError."""
     merged: dict[str, Any] = {}
     for path in paths:
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise SettingsError(f"{path}: no such file") from None
-        except yaml.YAMLError as error:
-            raise SettingsError(f"{path}: not valid YAML: {error}") from None
-        if not isinstance(content, dict):
-            raise SettingsError(f"{path}: expected a mapping at the top, found {type(content).__name__}")
-        _merge(merged, content)
+        _merge(merged, read_yaml(path))
     return parse_settings(merged, " + ".join(map(str, paths)))
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Return the mapping in one configuration file. Raises SettingsError, which names the file."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as a text file in UTF-8: {error}") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not valid YAML: {error}") from None
+    if content is None:
+        raise SettingsError(f"{path}: the file is empty; expected keys such as `training:` with their values")
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: expected a mapping at the top, found {type(content).__name__}")
+    return content
 
 
 def parse_settings(content: dict[str, Any], origin: str = "configuration") -> Settings:

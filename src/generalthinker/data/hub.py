@@ -10,6 +10,7 @@ from typing import Literal
 
 from generalthinker.config.data import HubModelSettings, SourceSettings
 from generalthinker.data import DataError
+from generalthinker.disk import DiskFullError, is_full
 
 PAGE = "https://huggingface.co"
 # The files of weights, tokenizer and configuration; the same weights in other formats are not downloaded.
@@ -52,7 +53,7 @@ def of_model(model: HubModelSettings) -> Repository:
 def snapshot(repository: Repository) -> Path:
     """Download what the cache lacks and return the folder of the repository's files, whose name is their commit.
 
-    An interrupted download continues after its last finished file. Raises NoAccessError or DataError.
+    An interrupted download continues after its last finished file. Raises NoAccessError, DataError or DiskFullError.
     """
     from huggingface_hub import is_offline_mode, snapshot_download
 
@@ -60,6 +61,8 @@ def snapshot(repository: Repository) -> Path:
         # Without `local_files_only` the library needs a list of the files, which caches of its older versions lack.
         return Path(snapshot_download(repository.id, **_request(repository), local_files_only=is_offline_mode()))
     except Exception as error:  # whatever error the library raises, the files cannot be read
+        if is_full(error):
+            raise DiskFullError(cache()) from error
         raise _failure(repository, error) from error
 
 

@@ -6,6 +6,8 @@ They live in `<run>/checkpoints/<identity>/`, outside Snakemake's declared outpu
 
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -13,6 +15,7 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from generalthinker.disk import is_full
 from generalthinker.errors import StageError
 from generalthinker.files import read_json, write_json
 from generalthinker.provenance import file_hash
@@ -62,6 +65,19 @@ def newest_good(folder: Path) -> Path | None:
         else:
             return candidate
     return None
+
+
+@contextmanager
+def removing_unfinished(folder: Path) -> Iterator[None]:
+    """Remove the checkpoint that a full disk cut off in the block, so that its space is free again."""
+    try:
+        yield
+    except Exception as error:
+        if is_full(error):
+            for candidate in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+                if not (candidate / MARK).exists():
+                    shutil.rmtree(candidate, ignore_errors=True)
+        raise
 
 
 def require_good(checkpoint: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from typing import NoReturn
 
 from generalthinker.config.training import TrainingSettings
@@ -18,6 +19,10 @@ class RolloutEngineError(StageError, ValueError):
     """The rollout engine cannot be used on this machine or with these settings."""
 
 
+class ReporterError(StageError, RuntimeError):
+    """The package that `training.report_to` names is not installed."""
+
+
 def split_batch(training: TrainingSettings, processes: int) -> int:
     """Return the number of gradient accumulation steps with which `processes` devices process `batch_size`.
 
@@ -32,6 +37,16 @@ def split_batch(training: TrainingSettings, processes: int) -> int:
             + (f"allowed micro_batch_size: {allowed}" if allowed else "the number of processes must divide batch_size")
         )
     return training.batch_size // per_step
+
+
+def require_reporter(training: TrainingSettings) -> None:
+    """Raise ReporterError if the package that `training.report_to` names is not installed; nothing is imported."""
+    package = training.report_to
+    if package != "none" and find_spec(package) is None:
+        raise ReporterError(
+            f"training.report_to = {package} needs the package {package}, which is not installed. Install it with\n"
+            f"  {sys.executable} -m pip install {package}\nor set training.report_to: none"
+        )
 
 
 def require_rollout_engine(training: TrainingSettings) -> None:

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, P
 from trl import GRPOConfig
 
 from generalthinker.config.settings import Settings
+from generalthinker.disk import naming_full_disk
 from generalthinker.files import read_json, read_parquet, write_json, write_parquet
 from generalthinker.identity import Identity
 from generalthinker.keeping import Store
@@ -22,7 +23,14 @@ from generalthinker.paths import Layout
 from generalthinker.prompts import question_messages
 from generalthinker.provenance import commit, hardware, versions
 from generalthinker.records import RunSpec, slug
-from generalthinker.training.checkpoints import MarkComplete, checkpoint_of, newest_good, require_good, step_of
+from generalthinker.training.checkpoints import (
+    MarkComplete,
+    checkpoint_of,
+    newest_good,
+    removing_unfinished,
+    require_good,
+    step_of,
+)
 from generalthinker.training.history import History
 from generalthinker.training.interrupt import InterruptedTrainingError, StopOnSignal
 from generalthinker.training.launcher import split_batch
@@ -63,7 +71,7 @@ def train(settings: Settings, run: RunSpec, identity: Identity, processes: int =
         history.trim(step_of(resume) if resume else 0)
         write_json(checkpoints / SESSIONS, [*sessions(checkpoints), _session(processes, resume)])
         logger.info("%s: %s", run.name, f"resuming from {resume}" if resume else "starting")
-    with stop:
+    with naming_full_disk(checkpoints), removing_unfinished(checkpoints), stop:
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     if stop.received:
         raise InterruptedTrainingError(
