@@ -15,6 +15,7 @@ import pytest
 import tiny
 from generalthinker import cli
 from generalthinker.config.load import freeze
+from generalthinker.data import hub
 from generalthinker.disk import DiskFullError, described, is_full
 from generalthinker.files import replacing, write_json, write_parquet
 from generalthinker.generation import stage
@@ -139,6 +140,17 @@ def test_locks_logs_and_kept_results_leave_nothing_on_a_full_disk(disk):
     ):
         write_json(folder / "run.json", {})
     assert disk.files() == set()
+
+
+def test_a_download_to_a_full_disk_names_the_cache(monkeypatch):
+    import huggingface_hub
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+    with pytest.raises(DiskFullError, match=f"{hub.cache().absolute()} could not be written"):
+        hub.snapshot(hub.Repository("model", "Qwen/Qwen2.5-1.5B", "main"))
 
 
 def test_other_errors_are_not_taken_for_a_full_disk():

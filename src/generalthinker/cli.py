@@ -404,7 +404,7 @@ def sweep(
     options = ["--cores", "all"] if profile == "none" else ["--profile", profile]
     options += [*shlex.split(snakemake), "--configfile", *settings.split(",")]
     command = [sys.executable, "-m", "snakemake", *options, "--", *targets]
-    make(_read(settings), command, orphans, uses_slurm=profile != "none")
+    make(_with_layout(settings)[0], command, orphans, uses_slurm=profile != "none")
 
 
 @app.command()
