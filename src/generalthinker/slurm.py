@@ -82,6 +82,12 @@ def refuse_orphans(folder: str | Path = ".") -> None:
         raise OrphansError(describe_orphans(live))
 
 
+def use_clients(folder: Path) -> None:
+    """Put `folder` before SLURM's own clients on this process's PATH: a session survives an unreachable slurmctld."""
+    if str(folder) not in os.environ["PATH"].split(os.pathsep):
+        os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
 def describe_orphans(live: list[Job]) -> str:
     """Return which jobs of an earlier session live and what to type."""
     shown = "\n".join(f"  {job.number} {job.state.lower()} {job.work}" for job in live[:10])

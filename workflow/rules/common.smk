@@ -1,5 +1,4 @@
 # The settings, which are checked before any job starts, and the functions that several rule files use.
-import os
 import re
 import sys
 from dataclasses import asdict
@@ -15,7 +14,7 @@ from generalthinker.errors import StageError
 from generalthinker.paths import Layout
 from generalthinker.records import slug
 from generalthinker.reporting import cells, tables
-from generalthinker.slurm import refuse_orphans
+from generalthinker.slurm import refuse_orphans, use_clients
 from generalthinker.training.launcher import require_reporter
 
 try:
@@ -27,10 +26,7 @@ except StageError as error:
     raise WorkflowError(str(error)) from None
 
 layout = Layout(settings.results)
-# These stand before SLURM's own clients, so that a session survives a slurmctld that is away for a while.
-os.environ["PATH"] = (
-    f"{Path(workflow.basedir) / 'slurm/bin'}{os.pathsep}{os.environ['PATH']}"
-)
+use_clients(Path(workflow.basedir) / "slurm/bin")
 # Snakemake uses this with `--sdm conda` only; `make` installs the same versions into .venv.
 ENVIRONMENT = (
     "../../envs/cuda.yaml" if settings.models_of_kind("hub") else "../../envs/cpu.yaml"
