@@ -107,7 +107,9 @@ def _unlock(command: list[str]) -> None:
     """Remove the lock of a dead Snakemake; this session's own lock shows that none lives."""
     if any(Path(".snakemake/locks").glob("*")):
         say(f"unlocking the folder after a dead session (on {socket.gethostname()})")
-        subprocess.run([*command, "--unlock"], check=False, capture_output=True)
+        before_targets = command.index("--")
+        unlock = [*command[:before_targets], "--unlock", *command[before_targets:]]
+        subprocess.run(unlock, check=True, capture_output=True)
 
 
 def _run(command: list[str]) -> int:
