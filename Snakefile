@@ -79,6 +79,7 @@ onstart:
         require_reporter(settings.training)
         freeze(settings)
         refuse_orphans()
+        hold_session()
     except StageError as error:
         raise WorkflowError(str(error)) from None
 

@@ -11,7 +11,18 @@ from generalthinker.errors import StageError
 
 PREFIX = "generalthinker"  # slurm-jobname-prefix in slurm/config.yaml
 CLIENT_SECONDS = 20  # SLURM's clients wait for minutes while slurmctld is down
-ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
+# A completing job takes no further step; whatever starts after it waits for its lock.
+ENDED = {
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "COMPLETING",
+    "DEADLINE",
+    "FAILED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "TIMEOUT",
+}
 
 
 class OrphansError(StageError, RuntimeError):

@@ -3,7 +3,7 @@
 It stops when the targets are there, or when a run has failed twice without a new optimizer step.
 """
 
-import json
+import atexit
 import os
 import signal
 import socket
@@ -16,10 +16,12 @@ from typing import Literal
 from generalthinker import slurm
 from generalthinker.config.settings import Settings
 from generalthinker.errors import StageError
-from generalthinker.lock import FolderLock, is_held
+from generalthinker.lock import FolderLock, holder
 from generalthinker.paths import Layout
 
 Orphans = Literal["ask", "wait", "cancel"]
+SWEEP = Path(".snakemake/generalthinker-sweep")
+SNAKEMAKE = Path(".snakemake/generalthinker-session")
 LOOK_SECONDS = 10.0
 FRUITLESS = 2
 
@@ -30,18 +32,14 @@ class SweepError(StageError, RuntimeError):
 
 def sweep(settings: Settings, command: list[str], orphans: Orphans, uses_slurm: bool) -> None:
     """Run the Snakemake `command` until it succeeds. Raises SweepError when nothing new comes of repeating it."""
-    session = Path(".snakemake/generalthinker-session")
-    if is_held(session):
-        owner = json.loads((session / "lock").read_text())
-        raise SweepError(
-            f"another session works in this folder: process {owner['pid']} on {owner['host']} since "
-            f"{owner['started']}. Wait for it, or end it with Ctrl-C there"
-        )
-    with FolderLock(session):
+    refuse_second_session(SWEEP)
+    refuse_second_session(SNAKEMAKE)
+    with FolderLock(SWEEP):
         if uses_slurm:
             _clear_orphans(orphans)
         fruitless, before = 0, progress(settings)
         while True:
+            refuse_second_session(SNAKEMAKE)
             _unlock(command)
             code = _run(command)
             if code == 0:
@@ -60,6 +58,28 @@ def sweep(settings: Settings, command: list[str], orphans: Orphans, uses_slurm: 
             if uses_slurm:
                 slurm.wait_until_reachable(say)
                 _clear_orphans("wait" if orphans == "ask" else orphans)
+
+
+def hold_session() -> None:
+    """Hold the lock of this folder's Snakemake sessions until this process ends.
+
+    Raises SweepError if another session holds it. Snakemake's own lock can be removed while its owner lives; this one
+    tells whether it does.
+    """
+    refuse_second_session(SNAKEMAKE)
+    lock = FolderLock(SNAKEMAKE)
+    lock.__enter__()
+    atexit.register(lock.__exit__, None, None, None)
+
+
+def refuse_second_session(folder: Path) -> None:
+    """Raise SweepError if a live process holds the lock of `folder`."""
+    owner = holder(folder)
+    if owner is not None and owner.get("pid") != os.getpid():
+        raise SweepError(
+            f"another session works in this folder: process {owner.get('pid')} on {owner.get('host')} since "
+            f"{owner.get('started')}. Wait for it, or end it with Ctrl-C there; if that host is lost, wait two minutes"
+        )
 
 
 def progress(settings: Settings) -> int:
@@ -104,7 +124,7 @@ def _clear_orphans(orphans: Orphans) -> None:
 
 
 def _unlock(command: list[str]) -> None:
-    """Remove the lock of a dead Snakemake; this session's own lock shows that none lives."""
+    """Remove the lock of a dead Snakemake; no live one holds the lock of this folder's sessions."""
     if any(Path(".snakemake/locks").glob("*")):
         say(f"unlocking the folder after a dead session (on {socket.gethostname()})")
         before_targets = command.index("--")

@@ -15,6 +15,7 @@ from generalthinker.paths import Layout
 from generalthinker.records import slug
 from generalthinker.reporting import cells, tables
 from generalthinker.slurm import refuse_orphans, use_clients
+from generalthinker.sweep import hold_session
 from generalthinker.training.launcher import require_reporter
 
 try:

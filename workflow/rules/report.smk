@@ -121,6 +121,8 @@ rule composition:
         ENVIRONMENT
     resources:
         mem_mb=2000,
+    params:
+        code=fingerprint_with_imports("reporting/composition.py"),
     message:
         "Describing the training questions"
     shell:
