@@ -105,7 +105,8 @@ class Store:
 
     def all(self, kind: str = "*") -> list[KeptResult]:
         """Return everything that is kept, of one kind or of all."""
-        folders = sorted(path.parent for path in self.root.glob(f"{kind}/*/{RECORD}"))
+        # A folder whose name begins with a dot is being written, or its writer was killed.
+        folders = sorted(path.parent for path in self.root.glob(f"{kind}/[!.]*/{RECORD}"))
         return [kept for folder in folders if (kept := _read(folder)) is not None]
 
     @contextmanager
