@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stands before SLURM's sbatch and squeue on the PATH of a Snakemake session, and bridges an unreachable slurmctld.
+"""Stands before SLURM's sbatch, squeue and scontrol on the PATH of a session, and bridges an unreachable slurmctld.
 
 Snakemake's SLURM plugin 2.8 forgets all its jobs when one status query fails, and then waits for ever; a submission
 that fails uses up one of a job's retries. So here:
@@ -8,8 +8,11 @@ sbatch  is repeated until slurmctld can be reached; the number of the job is wri
 squeue  that cannot reach slurmctld lists no job and succeeds, which the plugin takes for "not listed yet". A job that
         was submitted here and is no longer listed gets the state UNKNOWN: the plugin then takes it for ended, and
         Snakemake looks whether its outputs are there.
+scontrol show config  that cannot reach slurmctld states SLURM's default MinJobAge: the plugin asks for it before each
+        query, and without an answer it turns to sacct, which hangs on a cluster without an accounting database. What
+        the plugin guards against, a job that SLURM has forgotten, is taken care of above.
 
-Every other use of the two commands passes through unchanged. Only Python's standard library is used.
+Every other use of the commands passes through unchanged. Only Python's standard library is used.
 """
 
 import os
@@ -27,6 +30,7 @@ UNREACHABLE = re.compile(
     re.IGNORECASE,
 )
 QUERY_SECONDS = 45  # the plugin gives up a query after 60
+CONFIG_SECONDS = 7  # and its question for the configuration after 10
 PAUSE_SECONDS = 5
 LISTED_AFTER_SECONDS = 60
 PREFIX = "generalthinker"
@@ -100,5 +104,21 @@ def squeue(arguments: list[str]) -> int:
     return done.returncode
 
 
+def scontrol(arguments: list[str]) -> int:
+    """Show the configuration; of an unreachable slurmctld the one value that the plugin reads."""
+    if arguments != ["show", "config"]:
+        os.execv(real("scontrol"), ["scontrol", *arguments])
+    try:
+        done = subprocess.run([real("scontrol"), *arguments], capture_output=True, text=True, timeout=CONFIG_SECONDS)
+    except subprocess.TimeoutExpired:
+        done = None
+    if done is None or (done.returncode and UNREACHABLE.search(done.stderr)):
+        print("MinJobAge               = 300 sec")
+        return 0
+    sys.stdout.write(done.stdout)
+    sys.stderr.write(done.stderr)
+    return done.returncode
+
+
 if __name__ == "__main__":
-    sys.exit({"sbatch": sbatch, "squeue": squeue}[Path(sys.argv[0]).name](sys.argv[1:]))
+    sys.exit({"sbatch": sbatch, "squeue": squeue, "scontrol": scontrol}[Path(sys.argv[0]).name](sys.argv[1:]))
