@@ -151,6 +151,9 @@ def test_the_workflow_builds_all_but_the_gated_benchmark(server, tmp_path):
     mine = {
         "results": str(tmp_path / "results"),
         "benchmarks": {"GPQA": gpqa},
+        "data": {
+            "decontaminate_against": [*yaml.safe_load((ROOT / "config/demo.yaml").read_text())["benchmarks"], "GPQA"]
+        },
         "evaluation": {"suites": {"gpqa": ["GPQA"]}},
     }
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(mine))
