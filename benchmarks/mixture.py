@@ -100,6 +100,7 @@ def write_settings(folder: Path, rows: int, origin: str) -> None:
         "MATH": {**math, "split": "train", "rows": rows * 6 // 100},
         "CrossThink": {**crossthink, "split": "train_qa", "rows": rows - rows * 6 // 100, "take": "fill"},
     }
+    content["data"]["decontaminate_against"] = ["MATH-500"]
     content["data"] |= {"train_rows": min(21_204, rows // 5), "validation_rows": min(1_000, rows // 50)}
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
     writer = Writer()

@@ -77,7 +77,9 @@ def write_results(settings_file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=100)
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--brief", action="store_true", help="18 runs instead of 900, for a test")
+    arguments = parser.parse_args()
+    seeds = 2 if arguments.brief else arguments.seeds
     with tempfile.TemporaryDirectory() as folder:
         settings = write_sweep(Path(folder), seeds)
         command = [sys.executable, "-m", "generalthinker.cli", "status", "--settings", str(settings)]

@@ -28,6 +28,7 @@ LINES = {
         r"CrossThink: 1,880 rows read, [\d,]+ survive, .*",
         r"400 \+ 40 written from 2,000 rows \(hub\) in .*",
     ],
+    "status_speed": [r"[\d.]+ s \(best of 3\), \d+ lines for 18 runs"],
     "step_overhead": [
         r"tiny on .*: 8 completions of about 24 tokens",
         r"\| binary_rl \| [\d.]+ \| [\d.]+ \| 1\.00 \|",

@@ -43,7 +43,8 @@ Code = dict[str, str]  # component → version
 
 def code_of_run(method: Method) -> Code:
     """Return the versions of the code that trains a run of `method`."""
-    return {**_versions(OF_A_RUN), **_versions([f"method {method.family}"])}
+    family = f"method {method.family}"
+    return {**_versions(OF_A_RUN), family: _version(family, method.VERSION, _files_of_method(type(method)))}
 
 
 def code_of_generation() -> Code:
@@ -82,9 +83,7 @@ def files_of(component: str) -> list[str]:
     """Return the files of a component, relative to the package."""
     if component in FILES:
         return [*FILES[component]]
-    kinds = FAMILIES[component.removeprefix("method ")].__mro__
-    modules = [kind.__module__ for kind in kinds if issubclass(kind, Method)]
-    return [f"{module.removeprefix('generalthinker.').replace('.', '/')}.py" for module in modules]
+    return _files_of_method(FAMILIES[component.removeprefix("method ")])
 
 
 @cache
@@ -134,13 +133,20 @@ def current_record() -> dict[str, dict[str, Any]]:
 
 
 def _versions(names: Iterable[str]) -> Code:
-    recorded, stated = _recorded(), components()
-    versions = {}
-    for component in names:
-        now = {"version": stated[component], "fingerprint": fingerprint(tuple(files_of(component)))}
-        known = recorded.get(component) == now
-        versions[component] = str(now["version"]) if known else f"{now['version']}+{now['fingerprint']}"
-    return versions
+    stated = components()
+    return {component: _version(component, stated[component], files_of(component)) for component in names}
+
+
+def _version(component: str, stated: int, files: list[str]) -> str:
+    now = {"version": stated, "fingerprint": fingerprint(tuple(files))}
+    return str(stated) if _recorded().get(component) == now else f"{stated}+{now['fingerprint']}"
+
+
+def _files_of_method(method: type[Method]) -> list[str]:
+    """Return the files of a method's class and of the classes it derives from, relative to the package."""
+    modules = [kind.__module__ for kind in method.__mro__ if issubclass(kind, Method)]
+    own = [module for module in modules if module.startswith("generalthinker.")]
+    return [f"{module.removeprefix('generalthinker.').replace('.', '/')}.py" for module in own]
 
 
 @cache
