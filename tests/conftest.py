@@ -10,6 +10,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import hypothesis
 import pytest
 
+from slurm_sweeps import cluster, sweep, undisturbed  # noqa: F401 (fixtures)
+
 hypothesis.settings.register_profile("patient", deadline=None, max_examples=80)
 hypothesis.settings.register_profile("fast", deadline=None, max_examples=10)
 hypothesis.settings.load_profile("patient")

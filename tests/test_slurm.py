@@ -7,18 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).resolve().parents[1]
-CLUSTER = REPO / "tests" / "slurm" / "cluster.sh"
-PROFILE = REPO / "slurm"
-
-# The profile looks at its jobs every half minute and then less often; these jobs take seconds.
-QUICK = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
+from slurm_sweeps import PROFILE, QUICK, REPO, environment, live
 
 DEMO_ARGS = ["--configfile", "config/demo.yaml", "tests/smoke.yaml"]
 DEMO_TARGET = "results/demo/table2.csv"
@@ -81,25 +75,8 @@ class Run:
         return [line.split("SLURM jobid ")[1].split()[0] for line in lines if f"/rule_{rule}/" in line]
 
 
-def environment() -> dict[str, str]:
-    """Return this environment as an activated one: sbatch hands it to the jobs, which look for programs on its PATH."""
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-
 def snakemake(*args: str) -> list[str]:
     return [sys.executable, "-m", "snakemake", *args]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    started = subprocess.run([CLUSTER, "start"], capture_output=True, text=True, timeout=120, check=False)
-    said = (started.stdout + started.stderr).strip()
-    if started.returncode == 2 and os.environ.get("GENERALTHINKER_REQUIRE_SLURM") != "1":
-        pytest.skip(said)
-    assert started.returncode == 0, said
-    yield
-    if "already running" not in said:
-        subprocess.run([CLUSTER, "stop"], capture_output=True, timeout=120, check=True)
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +187,24 @@ def test_demo_table_is_made_by_slurm_jobs(cluster: None, tmp_path: Path):
         for rule in ("train", "generate")
     }
     assert gpus == {"train": {"gres:gpu:a100:4"}, "generate": {"gres:gpu:a100:1"}}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_master_killed_hard_loses_and_repeats_nothing(sweep, undisturbed):
+    master = sweep.start(sweep.command())
+    sweep.wait_for_steps(10, master)
+    master.kill()
+    master.wait()
+    numbers = {job.number for job in live(sweep)}
+    assert numbers, "its jobs go on"
+    # A plain start, the folder unlocked blindly, names the orphans and harms nothing.
+    assert sweep.run([*sweep.command("--unlock")]) == 0
+    assert sweep.run(sweep.command(), timeout=120) != 0
+    assert "scancel" in sweep.log
+    assert {job.number for job in live(sweep)} <= numbers
+    # A second session that is started all the same waits for the orphans' runs and takes their results over.
+    assert sweep.run(sweep.command(), GENERALTHINKER_ORPHANS="handled") == 0, sweep.log[-5000:]
+    sweep.check(undisturbed.weights())
+    assert sweep.run(sweep.command("--dry-run")) == 0
+    assert "Nothing to be done" in sweep.log
