@@ -189,7 +189,7 @@ def test_demo_table_is_made_by_slurm_jobs(cluster: None, tmp_path: Path):
     assert gpus == {"train": {"gres:gpu:a100:4"}, "generate": {"gres:gpu:a100:1"}}
 
 
-@pytest.mark.slow
+@pytest.mark.recovery
 @pytest.mark.timeout(1500)
 def test_a_master_killed_hard_loses_and_repeats_nothing(sweep, undisturbed):
     master = sweep.start(sweep.command())

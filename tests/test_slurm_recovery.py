@@ -1,6 +1,6 @@
 """A sweep of three runs on a real SLURM while things break: no step is done twice, and the results stay the same.
 
-`pytest -m recovery` runs all of it, some twenty minutes on two cores; `make test` runs the case of test_slurm.py.
+`make recovery` runs all of it and the case in test_slurm.py, some twenty-five minutes on two cores; CI runs that case.
 """
 
 import re
