@@ -1,13 +1,14 @@
 import threading
 import time
-from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generalthinker.answers import COMPARISONS, CORRECT, REASONS, grade, mathematics, verifier
-from generalthinker.records import AnswerType, Grade
+from generalthinker.data import DataError
+from generalthinker.data.questions import write_questions
+from generalthinker.records import Grade, Question
 
 # reference, what the response boxes
 EQUAL = [
@@ -295,10 +296,11 @@ def test_an_unknown_answer_type_is_refused(unknown, response):
         grade(response, "B. two", unknown, ["one", "two"])
 
 
-def test_answer_types_and_comparisons_are_the_same():
-    assert set(get_args(AnswerType)) == set(COMPARISONS), (
-        "records.AnswerType and answers.COMPARISONS differ: add the answer type to both"
-    )
+def test_questions_of_an_unknown_answer_type_are_not_written(tmp_path):
+    question = Question("1", "Which?", "B. two", "chioce", ["one", "two"], "B", "source", "domain")
+    with pytest.raises(DataError, match=r"\['chioce'\] cannot be graded; expected \['mcq', 'math'\]"):
+        write_questions(tmp_path / "questions.parquet", [question], {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_new_answer_type_needs_only_a_comparison_in_the_table(monkeypatch):

@@ -3,9 +3,10 @@
 import re
 import string
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-AnswerType = Literal["mcq", "math"]
+# A key of `answers.COMPARISONS`, the one list of answer types; questions of any other type are refused.
+AnswerType = str
 # The letters that name the options of a multiple-choice question, in order.
 LETTERS = string.ascii_uppercase
 

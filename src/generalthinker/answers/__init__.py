@@ -11,7 +11,7 @@ CORRECT = frozenset({"equal_text", "equal_value", "letter", "option_text"})
 
 # A comparison takes a box's content, the reference and the options (None without options), and returns a reason.
 Comparison = Callable[[str, str, Sequence[str] | None], str]
-# A new answer type is a file with a comparison and a line here; `AnswerType` lists the same names for the type checker.
+# A new answer type is a file with a comparison and a line here.
 COMPARISONS: dict[AnswerType, Comparison] = {
     "mcq": choice.compare,
     "math": mathematics.compare,

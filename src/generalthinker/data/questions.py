@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from generalthinker.answers import COMPARISONS
 from generalthinker.data import DataError
 from generalthinker.files import read_parquet, write_parquet
 from generalthinker.records import Question
@@ -25,8 +26,14 @@ def write_questions(
     """Write `questions` to `path` as Parquet, by rename; `metadata` goes into the file.
 
     `prompt_tokens` are the lengths of the questions' prompts, in the same order; they become one more column.
+    Raises DataError if a question has an answer type that cannot be graded.
     """
     frame = pd.DataFrame([asdict(question) for question in questions], columns=COLUMNS)
+    if unknown := sorted(set(map(str, frame["answer_type"])) - set(COMPARISONS)):
+        raise DataError(
+            f"{path}: answer types {unknown} cannot be graded; expected {list(COMPARISONS)}. Correct the adapter of "
+            "the dataset or add a comparison to answers/__init__.py"
+        )
     write_parquet(path, frame if prompt_tokens is None else frame.assign(prompt_tokens=prompt_tokens), metadata)
 
 
