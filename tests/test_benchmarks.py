@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from generalthinker.methods import FAMILIES
-
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-TRAINED = [family for family, method in FAMILIES.items() if method.reward]
 # benchmark → regular expressions that must match one line each of what it prints
 LINES = {
     "grading_speed": [
@@ -29,10 +26,13 @@ LINES = {
         r"400 \+ 40 written from 2,000 rows \(hub\) in .*",
     ],
     "status_speed": [r"[\d.]+ s \(best of 3\), \d+ lines for 18 runs"],
-    "step_overhead": [
-        r"tiny on .*: 8 completions of about 24 tokens",
-        r"\| binary_rl \| [\d.]+ \| [\d.]+ \| 1\.00 \|",
-        *(rf"\| {name} \| [\d.]+ \| [\d.]+ \| [\d.]+ \|" for name in [*TRAINED, "AM only"]),
+    "training_step": [
+        r"brief on .*: 8 responses of [\d.]+ tokens on average \(limit 48\), prompts of .*; attention: .*",
+        *(
+            rf"\| {name}( \| [\d.]+){{9}} \|"
+            for name in ["Binary-RL, stock TRL", "Binary-RL", "Likelihood-RL", "GeneralThinker(, straightforward)?"]
+        ),
+        r"step_vs_trl [\d.]+, step_vs_straightforward .*",
     ],
 }
 

@@ -40,7 +40,7 @@ def completions_of(output):
 
 
 def test_without_modulation_training_equals_stock_trl_bit_for_bit(tmp_path, tiny_model):
-    training = {"max_steps": 5, "learning_rate": 1e-3}
+    training = {"max_steps": 5, "learning_rate": 1e-3, "group_by_length": False}
     settings, run, ours = make(tmp_path, tiny_model, "Binary-RL", **training)
 
     def correct(prompts, completions, completion_ids, answer, answer_type, options, **_):

@@ -25,6 +25,7 @@ FILES = {
     "credit": ("credit",),
     "training": (
         "training/colocated.py",
+        "training/lengths.py",
         "training/memory.py",
         "training/run.py",
         "training/scoring.py",

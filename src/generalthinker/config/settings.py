@@ -21,9 +21,10 @@ from generalthinker.metrics import COMMON, Metric
 from generalthinker.records import RunSpec, slug
 from generalthinker.sections import Count, Section
 
-# Settings of `training` that change how a run is executed, but not its result.
+# Settings of `training` that change how a run is executed, but not its result, except for rounding.
 EXECUTION_ONLY = {
     "micro_batch_size",
+    "group_by_length",
     "gradient_checkpointing",
     "vllm_memory_share",
     "save_every",

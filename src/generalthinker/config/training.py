@@ -23,7 +23,14 @@ class TrainingSettings(Section):
     max_steps: Count | None = Field(None, description="stop after this many optimizer steps; None: train for `epochs`")
     batch_size: Count = Field(64, description="completions per optimizer step, over all devices")
     micro_batch_size: Count = Field(
-        8, description="completions per device and backward pass; results do not depend on it"
+        8,
+        description="bounds the memory of a backward pass: at most the positions of this many completions padded to "
+        "the longest of the step; results do not depend on it, except for rounding",
+    )
+    group_by_length: bool = Field(
+        True,
+        description="pass responses of similar length through the model together. False: TRL's micro-batches of random "
+        "lengths, padded to the longest of the step; slower, with results equal but for rounding",
     )
     group_size: Annotated[int, Field(ge=2)] = Field(8, description="G, completions sampled for one prompt")
     learning_rate: Annotated[float, Field(gt=0)] = 1.0e-6

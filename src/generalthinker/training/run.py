@@ -178,6 +178,8 @@ def grpo_arguments(settings: Settings, run: RunSpec, processes: int, output_dir:
         "use_cpu": not cuda,
         "gradient_checkpointing": training.gradient_checkpointing,
         "dataloader_num_workers": 0,
+        "ddp_find_unused_parameters": False,  # every pass uses the whole adapter
+        "ddp_broadcast_buffers": False,  # they are constants, and processes make different numbers of passes
         "logging_strategy": "steps",
         "logging_steps": 1,
         "logging_first_step": False,
