@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -11,6 +12,10 @@ import hypothesis
 import pytest
 
 from slurm_sweeps import cluster, sweep, undisturbed  # noqa: F401 (fixtures)
+
+# A shell without job control starts background commands with SIGINT ignored, and every program that tests start would
+# inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("patient", deadline=None, max_examples=80)
 hypothesis.settings.register_profile("fast", deadline=None, max_examples=10)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from generalthinker.code_versions import code_of_run
 from generalthinker.config import Settings, load, parse_settings
 from generalthinker.config.reporting import AverageTable
 from generalthinker.files import write_json, write_parquet
@@ -325,6 +326,21 @@ def test_figures_are_the_same_bytes_every_time(settings: Settings, results: Layo
         assert first[1].startswith(b"\x89PNG")
         assert first[2].startswith(b"%PDF")
         assert first == [figures.write_figure(settings, name, *paths), *(path.read_bytes() for path in paths)]
+
+
+def test_a_figure_names_what_other_code_made(settings: Settings, results: Layout, monkeypatch) -> None:
+    runs = cells.figure_needs(settings, "figure2").histories
+    for run in runs:
+        write_json(results.run_record(run.name), {"code": code_of_run(settings.method(run))})
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, *paths: drawn.append(figure.get_supxlabel()))
+    figures.write_figure(settings, "figure2", Path("a.png"), Path("a.pdf"))
+    write_json(results.run_record(runs[0].name), {"code": code_of_run(settings.method(runs[0])) | {"credit": "7"}})
+    figures.write_figure(settings, "figure2", Path("a.png"), Path("a.pdf"))
+    figures.write_figure(settings, "figure1", Path("a.png"), Path("a.pdf"))
+    assert drawn[0] == ""
+    assert re.match(rf"NOT MADE BY THIS CODE: {runs[0].name}: credit 7, now 1 in\s+credit\.$", drawn[1])
+    assert "Base" in drawn[2], "its responses do not say which code generated them"
 
 
 def test_figure_without_history_says_what_to_run(settings: Settings, results: Layout) -> None:

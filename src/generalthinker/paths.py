@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+BUILT_BY = "built_by.json"  # in the folder of a model that is built here: the versions of the code that built it
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

@@ -88,6 +88,7 @@ rule figure:
         figure=lambda w: settings.figures[w.figure].model_dump(),
         labels={name: model.label for name, model in settings.models.items()},
         code=fingerprint_with_imports("reporting/figures.py"),
+        versions=all_code(),  # as for rows
     message:
         "Drawing {wildcards.figure}"
     shell:

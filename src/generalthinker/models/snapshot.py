@@ -9,7 +9,7 @@ from generalthinker.files import replacing, write_json
 from generalthinker.identity import identity_of_model
 from generalthinker.keeping import OtherCode, Store
 from generalthinker.lock import FolderLock
-from generalthinker.paths import Layout
+from generalthinker.paths import BUILT_BY, Layout
 from generalthinker.records import slug
 
 SNAPSHOT = "model"
@@ -31,6 +31,7 @@ def make_model(settings: Settings, name: str, other_code: OtherCode = "ask") -> 
         if kept is None:
             with store.keeping(identity) as folder:
                 _build(model, folder / SNAPSHOT)
+                write_json(folder / SNAPSHOT / BUILT_BY, {"code": identity.code})
             kept = store.find(identity)
             assert kept is not None
         store.put_back(kept, {SNAPSHOT: out})

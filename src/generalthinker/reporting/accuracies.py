@@ -11,7 +11,7 @@ from generalthinker.paths import Layout
 from generalthinker.records import slug
 from generalthinker.reporting.display import Entry
 from generalthinker.reporting.measure import SEPARATOR, GradeFiles, Measurement, measure
-from generalthinker.reporting.other_code import other_code
+from generalthinker.reporting.other_code import other_code_of_cell
 from generalthinker.reporting.reported import place_of, read_reported
 from generalthinker.reporting.statistics import percent
 from generalthinker.reporting.tables import Cell, RowLines, TableRow
@@ -36,7 +36,8 @@ def lines(settings: Settings, table: str, row: TableRow) -> list[dict[str, Any]]
         line = dict(zip(("table", "group", "row", "column"), place, strict=True))
         values = _values(cell, measure(grades, cell))
         values |= {"reported_percent": reported.get(place, "")}
-        values |= {"training_overlap": _overlap(settings, cell), "other_code": _other_code(settings, cell)}
+        values["training_overlap"] = _overlap(settings, cell)
+        values["other_code"] = SEPARATOR.join(other_code_of_cell(settings, cell))
         row_lines.append(line | values)
     return row_lines
 
@@ -109,13 +110,6 @@ def _overlap(settings: Settings, cell: Cell) -> str:
         if name in settings.uncompared_benchmarks and path.exists():
             counted.append(f"{name} {read_json(path)['train']}")
     return SEPARATOR.join(counted)
-
-
-def _other_code(settings: Settings, cell: Cell) -> str:
-    """Return which results of a cell other code than this clone's made, and how it differs."""
-    suites = dict.fromkeys(settings.suite_of(name) for name in cell.benchmarks)
-    notes = (other_code(settings, run, suite) for run in cell.runs for suite in suites)
-    return SEPARATOR.join(dict.fromkeys(note for of_run in notes for note in of_run))
 
 
 def _entry(line: dict[str, str]) -> Entry:

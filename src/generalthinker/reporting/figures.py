@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -21,6 +22,7 @@ from generalthinker.files import read_parquet, replacing
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec
 from generalthinker.reporting.measure import GradeFiles, IncompleteResultsError, measure
+from generalthinker.reporting.other_code import other_code_of_cell, other_training_code
 from generalthinker.reporting.statistics import percent
 from generalthinker.reporting.tables import Cell
 
@@ -53,7 +55,10 @@ def write_figure(settings: Settings, name: str, png: Path, pdf: Path) -> None:
     """
     spec = settings.figures[name]
     with style():
-        save(_scaling(settings, spec) if isinstance(spec, ScalingFigure) else _dynamics(settings, spec), png, pdf)
+        figure = _scaling(settings, spec) if isinstance(spec, ScalingFigure) else _dynamics(settings, spec)
+        if others := _other_code(settings, spec):
+            figure.supxlabel(fill(f"NOT MADE BY THIS CODE: {'; '.join(others)}.", 110), fontsize=7, color="#B00000")
+        save(figure, png, pdf)
 
 
 def save(figure: Figure, png: Path, pdf: Path) -> None:
@@ -103,6 +108,15 @@ def _panels(settings: Settings, spec: ScalingFigure) -> dict[str, list[Cell]]:
         ]
         for group in spec.groups
     }
+
+
+def _other_code(settings: Settings, spec: ScalingFigure | DynamicsFigure) -> list[str]:
+    """Return one sentence for each result in the figure that other code made."""
+    if isinstance(spec, DynamicsFigure):
+        runs = [run for choice in spec.runs.values() for run in settings.runs(choice)]
+        return [sentence for run in runs if (sentence := other_training_code(settings, run))]
+    cells = [cell for cells in _panels(settings, spec).values() for cell in cells]
+    return list(dict.fromkeys(sentence for cell in cells for sentence in other_code_of_cell(settings, cell)))
 
 
 def _panel_width(spec: ScalingFigure) -> float:

@@ -2,17 +2,25 @@
 
 from pathlib import Path
 
-from generalthinker.code_versions import Code, code_of_generation, code_of_run, differences
+from generalthinker.code_versions import Code, code_of_generation, code_of_model, code_of_run, differences
 from generalthinker.config.settings import Settings
 from generalthinker.files import read_json, read_parquet_metadata
-from generalthinker.paths import Layout
+from generalthinker.paths import BUILT_BY, Layout
 from generalthinker.records import RunSpec, slug
+from generalthinker.reporting.tables import Cell
+
+
+def other_code_of_cell(settings: Settings, cell: Cell) -> list[str]:
+    """Return one sentence for each result behind `cell` that other code made."""
+    suites = dict.fromkeys(settings.suite_of(name) for name in cell.benchmarks)
+    notes = (other_code(settings, run, suite) for run in cell.runs for suite in suites)
+    return list(dict.fromkeys(note for of_run in notes for note in of_run))
 
 
 def other_code(settings: Settings, run: RunSpec, suite: str) -> list[str]:
-    """Return one sentence for each of training and generation that other code did, as far as they are finished."""
+    """Return one sentence for each of model, training and generation that other code made, if it is finished."""
     layout = Layout(settings.results)
-    sentences = [other_training_code(settings, run)]
+    sentences = [other_model_code(settings, run.model), other_training_code(settings, run)]
     for path in (Path(layout.generations(run.name, slug(suite))), Path(layout.grades(run.name, slug(suite)))):
         if path.exists():
             code = (read_parquet_metadata(path).get("generation") or {}).get("code")
@@ -20,6 +28,12 @@ def other_code(settings: Settings, run: RunSpec, suite: str) -> list[str]:
             sentences += [_described(f"{run.name} on {suite}", made_by, code_of_generation()) for made_by in codes]
             break
     return [sentence for sentence in sentences if sentence]
+
+
+def other_model_code(settings: Settings, model: str) -> str:
+    """Return how the code that built and pre-trained `model` differs from this clone's; empty if it does not."""
+    path = Path(Layout(settings.results).model(slug(model))) / BUILT_BY
+    return _described(f"model {model}", read_json(path)["code"], code_of_model()) if path.exists() else ""
 
 
 def other_training_code(settings: Settings, run: RunSpec) -> str:

@@ -18,7 +18,7 @@ from generalthinker.reporting.cells import Evaluation
 from generalthinker.reporting.estimate import total_steps
 from generalthinker.reporting.joblogs import attempts, ending
 from generalthinker.reporting.measured import last_lines, newest_checkpoints, read_record, step_seconds
-from generalthinker.reporting.other_code import other_training_code
+from generalthinker.reporting.other_code import other_model_code, other_training_code
 from generalthinker.reporting.queue import FAILED, LOGS, RUNNING, STOPPED, Queue
 
 # `waiting` runs, too: its work is being done by the process whose lock it waits for.
@@ -194,8 +194,9 @@ def _process(owner: dict[str, Any]) -> str:
 
 def _other_code(settings: Settings, run: RunSpec) -> str:
     try:
-        return other_training_code(settings, run)
-    except (OSError, ValueError):
+        sentences = (other_model_code(settings, run.model), other_training_code(settings, run))
+        return "; ".join(sentence for sentence in sentences if sentence)
+    except (OSError, ValueError, KeyError):
         return ""
 
 
