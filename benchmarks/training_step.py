@@ -149,9 +149,9 @@ class Ours(Replaying, MethodTrainer):
     """This package's trainer."""
 
 
-def lengths_of(limit: int, count: int, file: Path | None) -> list[int]:
+def lengths_of(limit: int, count: int, file: Path | None = None, truncated_share: float = 1 / 32) -> list[int]:
     """Return `count` response lengths in tokens, at most `limit`; those at the limit are truncated."""
-    mean, truncated, rng = 0.3 * limit, max(1, count // 32), random.Random(7)
+    mean, truncated, rng = 0.3 * limit, round(count * truncated_share), random.Random(7)
     if file:
         import pandas as pd
 
@@ -195,12 +195,13 @@ def completions(tokenizer, lengths: list[int], limit: int) -> list[list[int]]:
     return written
 
 
-def settings_for(geometry: Geometry, count: int, *, sorted_by_length: bool) -> Settings:
+def settings_for(geometry: Geometry, count: int, group_size: int, *, sorted_by_length: bool) -> Settings:
     """Return the demo's settings with one step of `count` responses."""
     settings = load([Path(__file__).parent.parent / "config/demo.yaml"])
     update = {
         "max_steps": 1,
         "batch_size": count,
+        "group_size": group_size,
         "micro_batch_size": min(count, geometry.micro_batch),
         "max_completion_tokens": geometry.limit,
         "gradient_checkpointing": True,
@@ -212,9 +213,11 @@ def settings_for(geometry: Geometry, count: int, *, sorted_by_length: bool) -> S
     return settings.model_copy(update={"training": settings.training.model_copy(update=update)})
 
 
-def build(name: str, geometry: Geometry, model, tokenizer, replayed: list[list[int]], folder: Path) -> Any:
+def build(
+    name: str, geometry: Geometry, group_size: int, model, tokenizer, replayed: list[list[int]], folder: Path
+) -> Any:
     """Return the trainer of a variant, a key of METHODS."""
-    settings = settings_for(geometry, len(replayed), sorted_by_length=name != "straightforward")
+    settings = settings_for(geometry, len(replayed), group_size, sorted_by_length=name != "straightforward")
     family = METHODS[name]
     arguments = grpo_arguments(settings, RunSpec("small", family, seed=1), 1, str(folder)) | {"disable_tqdm": True}
     common = {
@@ -240,11 +243,12 @@ def build(name: str, geometry: Geometry, model, tokenizer, replayed: list[list[i
     return trainer
 
 
-def measure(name: str, rounds: int, count: int, file: Path | None, variants: list[str]) -> dict[str, Any]:
-    """Return what was measured of a geometry, with flat keys."""
-    geometry = GEOMETRIES[name]
+def measure(
+    geometry: Geometry, lengths: list[int], rounds: int, variants: list[str], group_size: int = 8
+) -> dict[str, Any]:
+    """Return what was measured of a geometry with responses of these `lengths`."""
+    count = len(lengths)
     tokenizer = train_tokenizer(synthetic.rows(None, "pretrain", 2000, 1), 400)
-    lengths = lengths_of(geometry.limit, count, file)
     replayed = completions(tokenizer, lengths, geometry.limit)
     torch.manual_seed(0)
     with torch.device(DEVICE):
@@ -253,7 +257,7 @@ def measure(name: str, rounds: int, count: int, file: Path | None, variants: lis
         trainers = {}
         for variant in variants:
             shared = copy.deepcopy(model, {id(weight): weight for weight in model.parameters()})
-            trainers[variant] = build(variant, geometry, shared, tokenizer, replayed, Path(folder))
+            trainers[variant] = build(variant, geometry, group_size, shared, tokenizer, replayed, Path(folder))
         steps: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
         for measured_round in range(rounds + 1):
             for variant, trainer in trainers.items():
@@ -264,7 +268,6 @@ def measure(name: str, rounds: int, count: int, file: Path | None, variants: lis
         kernel = attention_kernel(trainers["ours"]) if CUDA and "ours" in trainers else "cpu"
     prompt = trainers[variants[0]].logged["num_tokens"] / count - statistics.mean(map(len, replayed))
     result: dict[str, Any] = {
-        "geometry": name,
         "device": torch.cuda.get_device_name(0) if CUDA else f"CPU, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
         "responses": count,
@@ -360,7 +363,9 @@ def bench(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure the geometries; return flat keys: ratios of the first geometry without, the rest with its name."""
     flat: dict[str, Any] = {}
     for place, name in enumerate(arguments.geometry):
-        result = measure(name, arguments.rounds, arguments.responses, arguments.lengths, arguments.variants)
+        geometry = GEOMETRIES[name]
+        lengths = lengths_of(geometry.limit, arguments.responses, arguments.lengths)
+        result = {"geometry": name, **measure(geometry, lengths, arguments.rounds, arguments.variants)}
         if arguments.variants == [*METHODS]:
             found = ratios(result)
             flat |= found if place == 0 else {}
