@@ -23,6 +23,7 @@ from generalthinker.training.checkpoints import checkpoint_of
 from generalthinker.training.colocated import merged_parameters
 from generalthinker.training.finite import require_finite
 from generalthinker.training.memory import Memory, UpdateSlowPolicy
+from generalthinker.training.sampling_gap import SamplingGap
 from generalthinker.training.scoring import encode_spans, left_pad, prefix_tokens, span_logps
 from generalthinker.training.validation import decoding
 
@@ -50,6 +51,7 @@ class MethodTrainer(GRPOTrainer):
         self.models = models or {}
         self.seconds = {"rollout": 0.0, "scoring": 0.0}
         super().__init__(reward_funcs=[self._reward_rollouts], **trl)
+        self.sampling_gap = SamplingGap(self.accelerator)
         self.memory = Memory(self.model, method.slow_policy)
         self.add_callback(UpdateSlowPolicy(self.memory))
         if self.use_vllm:
@@ -165,6 +167,7 @@ class MethodTrainer(GRPOTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Return the loss of a micro-batch, TRL's plus the method's. Raises NonFiniteError if it is not finite."""
         loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        self._add_sampling_gap(inputs)
         if "answer_ids" in inputs:
             loss = loss + self._answer_loss(model, inputs)
         if not loss.isfinite():
@@ -174,6 +177,19 @@ class MethodTrainer(GRPOTrainer):
             ]
             require_finite(loss, "loss", self._step_underway, prompts)
         return loss
+
+    def _get_per_token_logps_and_entropies(self, *inputs, **options):
+        outputs = super()._get_per_token_logps_and_entropies(*inputs, **options)
+        self.sampling_gap.trainer_logps = outputs[0].detach()
+        return outputs
+
+    def _add_sampling_gap(self, inputs: dict[str, Any]) -> None:
+        """Compare engine and trainer on a micro-batch whose loss was just computed; log the gap after the last one."""
+        if "sampling_per_token_logps" in inputs:  # the transformers engine returns none
+            self.sampling_gap.add(inputs["sampling_per_token_logps"], inputs["completion_mask"])
+            if self.accelerator.sync_gradients:
+                for name, value in self.sampling_gap.of_step().items():
+                    self._metrics["train"][name].append(value)
 
     def _answer_loss(self, model, inputs: dict[str, Any]) -> Tensor:
         """Return the weighted negative log-likelihood of the answers, averaged over responses like TRL's loss."""
