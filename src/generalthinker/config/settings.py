@@ -277,6 +277,8 @@ class Settings(Section):
         training = self.training.model_dump(exclude=EXECUTION_ONLY)
         if not self.training.validate_every:
             del training["validation_decoding"]
+        if self.training.rollout_engine != "vllm":
+            del training["rollout_weights"]
         method = self.method(run)
         return {
             "model": self.model_identity(run.model),

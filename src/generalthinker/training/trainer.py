@@ -4,7 +4,6 @@ Differences from TRL: rewards may use the policy's probabilities (equation 6), a
 `_generate_and_score_completions` may return advantages (B, T) instead of (B,), which TRL's loss accepts unchanged.
 """
 
-import functools
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -20,7 +19,7 @@ from generalthinker.config.training import TrainingSettings
 from generalthinker.methods.method import AnswerLoss, Method, Responses, ScoredRollout, Step
 from generalthinker.rewards import Policy, Rollout, is_correct, reasoning_prefix
 from generalthinker.training.checkpoints import checkpoint_of
-from generalthinker.training.colocated import merged_parameters
+from generalthinker.training.colocated import connect, engine_options
 from generalthinker.training.finite import require_finite
 from generalthinker.training.memory import Memory, UpdateSlowPolicy
 from generalthinker.training.sampling_gap import SamplingGap
@@ -50,14 +49,13 @@ class MethodTrainer(GRPOTrainer):
         self.settings = settings
         self.models = models or {}
         self.seconds = {"rollout": 0.0, "scoring": 0.0}
-        super().__init__(reward_funcs=[self._reward_rollouts], **trl)
+        with engine_options(settings):
+            super().__init__(reward_funcs=[self._reward_rollouts], **trl)
         self.sampling_gap = SamplingGap(self.accelerator)
         self.memory = Memory(self.model, method.slow_policy)
         self.add_callback(UpdateSlowPolicy(self.memory))
         if self.use_vllm:
-            self.vllm_generation._iter_named_params = functools.partial(  # type: ignore[method-assign]
-                merged_parameters, self.model
-            )
+            connect(self.vllm_generation, self.model, settings, self.args.seed, lambda: self.state.global_step)
             # vLLM seeds the process with its rank when it starts; without a new seed, all runs would sample alike.
             set_seed(self.args.seed, device_specific=True)
 
