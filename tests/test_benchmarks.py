@@ -1,5 +1,6 @@
 """Every benchmark runs: in its brief mode, in a process of its own, and prints its table. No time is asserted."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -25,6 +26,14 @@ LINES = {
         r"CrossThink: 1,880 rows read, [\d,]+ survive, .*",
         r"400 \+ 40 written from 2,000 rows \(hub\) in .*",
     ],
+    "rollout_engine": [
+        r"\d+ tokens of 4 responses on .*",
+        *(
+            rf"\| {way} \|( -?[\d.]+ ± [\d.]+ \(-?[\d.]+\) \|){{2}}( [\d.e+-]+ ± [\d.e+-]+ \|){{3}} [\d,]+ \|"
+            for way in ("merged", "stochastic", "native")
+        ),
+        r"\| trainer \|( -?[\d.]+ ± [\d.]+ \|){2}( [\d.e+-]+ ± [\d.e+-]+ \|){3} – \|",
+    ],
     "status_speed": [r"[\d.]+ s \(best of 3\), \d+ lines for 18 runs"],
     "training_step": [
         r"brief on .*: 8 responses of [\d.]+ tokens on average \(limit 48\), prompts of .*; attention: .*",
@@ -41,7 +50,13 @@ def test_every_benchmark_is_listed():
     assert {path.stem for path in BENCHMARKS.glob("*.py")} == set(LINES)
 
 
-@pytest.mark.parametrize("name", LINES)
+def mark(name):
+    """Return a benchmark with the marker and the condition under which it runs."""
+    absent = name == "rollout_engine" and importlib.util.find_spec("vllm") is None
+    return pytest.param(name, marks=pytest.mark.skipif(absent, reason="vLLM is not installed"))
+
+
+@pytest.mark.parametrize("name", [mark(name) for name in LINES])
 def test_a_brief_run_prints_its_table(name, tmp_path):
     command = [sys.executable, BENCHMARKS / f"{name}.py", "--brief"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)

@@ -2,6 +2,9 @@
 
 import pandas as pd
 import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
 import tiny
 from generalthinker.config.load import load
@@ -114,6 +117,26 @@ def test_vllm_and_transformers_agree_in_float32(tiny_model, tokenizer):
         answers[name] = engine.generate(prompts, 24)
         assert engine.description["engine"] == name
     assert answers["vllm"] == answers["transformers"]
+
+
+@pytest.mark.vllm
+def test_an_adapter_that_vllm_serves_gives_the_greedy_text_of_the_merged_model(tmp_path, tiny_model, tokenizer):
+    torch.manual_seed(1)
+    model = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32),
+        LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"], task_type="CAUSAL_LM"),
+    )
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.03)
+    model.save_pretrained(tmp_path / "adapter")
+    model.merge_and_unload().save_pretrained(tmp_path / "merged")
+    tokenizer.save_pretrained(tmp_path / "merged")
+    prompts = [question_prompt(tokenizer, row["question"]) for row in tiny.questions(40)]
+    vllm = tiny.EVALUATION.model_copy(update={"engine": "vllm"})
+    served = open_engine(vllm, tiny_model, tmp_path / "adapter").generate(prompts, 24)
+    assert served == open_engine(vllm, tmp_path / "merged", None).generate(prompts, 24)
+    assert served != open_engine(tiny.EVALUATION, tiny_model, None).generate(prompts, 24), "the adapter changes texts"
 
 
 def test_vllm_by_name_fails_where_it_cannot_start_and_auto_falls_back(tiny_model, monkeypatch, caplog):

@@ -94,6 +94,26 @@ def state_of(text: str, name: str) -> str:
 NOBODY = Queue()
 
 
+@pytest.mark.parametrize(("kls", "warned"), [([2e-5, 3e-5], False), ([2e-5, 3e-4], True), ([2e-5, 0.02], True)])
+def test_a_rollout_engine_that_differs_from_the_trainer_is_named(settings: Settings, kls: list, warned: bool) -> None:
+    begin(settings, FIRST, 2)
+    begin(settings, SECOND, 1)
+    assert "engine KL" not in status.status(settings, queue=NOBODY)
+    metrics = next(Path(Layout(settings.results).run(FIRST)).rglob("metrics.jsonl"))
+    rows = [{"step": step, "kl": 0.5, "reward": -1.0, "sampling/kl": kl} for step, kl in enumerate(kls, start=1)]
+    metrics.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    shown = re.escape(f"{kls[-1]:.1e}" + "!" * warned)
+    sentence = f"  {FIRST}: KL {kls[-1]:.1e} nats per token at step 2"
+    for _ in ("running", "finished"):
+        text = status.status(settings, queue=NOBODY)
+        assert re.search(rf"{FIRST} .* -1.000 +{shown}\s", text)
+        assert ("differs from the trainer by more than rounding" in text) is warned
+        assert (sentence in text) is warned
+        if not Path(Layout(settings.results).adapter(FIRST)).exists():
+            finish(settings, FIRST)
+            write_parquet(Layout(settings.results).history(FIRST), pd.DataFrame(rows))
+
+
 def test_totals_come_first(settings: Settings) -> None:
     finish(settings, FIRST)
     text = status.status(settings, queue=NOBODY)

@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM
 import tiny
 from generalthinker.config.load import freeze
 from generalthinker.config.training import TrainingSettings
-from generalthinker.files import read_json
+from generalthinker.files import read_json, read_parquet
+from generalthinker.metrics import VLLM, more_than_noise
 from generalthinker.paths import Layout
 from generalthinker.training.colocated import merged_parameters
 from generalthinker.training.launcher import RolloutEngineError, require_rollout_engine
@@ -61,6 +62,13 @@ def straight(tmp_path_factory, tiny_model):
     return training, training.train()
 
 
+@pytest.fixture(scope="module")
+def without_sync(tmp_path_factory, tiny_model):
+    """A finished run with another seed, whose engine gets no adapter after the first step, and its report."""
+    training = Training(tmp_path_factory.mktemp("without_sync"), tiny_model, seed=6)
+    return training, training.train("no-sync")
+
+
 @needs_vllm
 def test_sampling_and_training_agree_on_every_token_of_ten_steps(straight):
     training, report = straight
@@ -72,10 +80,23 @@ def test_sampling_and_training_agree_on_every_token_of_ten_steps(straight):
 
 
 @needs_vllm
-def test_without_the_sync_they_do_not_agree(tmp_path, tiny_model):
-    gaps = Training(tmp_path, tiny_model).train("no-sync")["gaps"]
+def test_the_history_has_the_gap_of_every_step(straight):
+    training, _ = straight
+    history, _ = read_parquet(training.layout.history(training.run))
+    assert not history[[metric.column for metric in VLLM]].isna().any().any()
+    assert (history["sampling/logp_difference"] <= history["sampling/logp_difference_max"]).all()
+    assert (history["sampling/logp_difference_max"] < 1e-4).all()
+    assert not any(more_than_noise(kl, history["sampling/kl"][0]) for kl in history["sampling/kl"])
+
+
+@needs_vllm
+def test_without_the_sync_they_do_not_agree(without_sync):
+    training, report = without_sync
+    gaps = report["gaps"]
     assert gaps[0] < 1e-4, "a fresh adapter changes nothing"
     assert max(gaps[2:]) > 0.1
+    history, _ = read_parquet(training.layout.history(training.run))
+    assert more_than_noise(history["sampling/kl"].iloc[-1], history["sampling/kl"][0])
 
 
 @needs_vllm
@@ -95,10 +116,10 @@ def test_a_stopped_training_with_vllm_has_the_results_of_an_uninterrupted_one(st
 
 
 @needs_vllm
-def test_another_seed_samples_other_responses(straight, tmp_path, tiny_model):
-    other = Training(tmp_path, tiny_model, seed=6).train("stop=1", succeeds=False)
-    assert len(set(map(tuple, other["samples"]))) > 1
-    assert other["samples"] != straight[1]["samples"]
+def test_another_seed_samples_other_responses(straight, without_sync):
+    samples = without_sync[1]["samples"]
+    assert len(set(map(tuple, samples))) > 1
+    assert samples != straight[1]["samples"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -38,9 +38,7 @@ def leave_unpacked(layer, remove_weight):
 
 
 vllm.model_executor.layers.utils.dispatch_cpu_unquantized_gemm = leave_unpacked
-trl.generation.vllm_generation.LLM = functools.partial(
-    trl.generation.vllm_generation.LLM, dtype="float32", enforce_eager=True
-)
+trl.generation.vllm_generation.LLM = functools.partial(trl.generation.vllm_generation.LLM, enforce_eager=True)
 
 
 def main(settings_file, name, report, *options):

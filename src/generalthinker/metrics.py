@@ -30,3 +30,38 @@ COMMON = (
     Metric("grad_norm", "grad_norm", "Gradient norm", "norm before clipping"),
     Metric("tokens", "num_tokens", "Tokens", "tokens processed so far"),
 )
+
+# The names under which the trainer logs these three. TRL uses the first two in its importance-sampling correction.
+SAMPLING_DIFFERENCE = "sampling/sampling_logp_difference/mean"
+SAMPLING_DIFFERENCE_MAX = "sampling/sampling_logp_difference/max"
+SAMPLING_KL = "sampling/kl"
+
+# The columns that runs with vLLM rollouts have, after those of COMMON: the rollout engine against the trainer.
+VLLM = (
+    Metric(
+        "sampling/logp_difference",
+        SAMPLING_DIFFERENCE,
+        "Rollout engine against trainer",
+        "mean difference of log-probabilities (nats)",
+    ),
+    Metric(
+        "sampling/logp_difference_max",
+        SAMPLING_DIFFERENCE_MAX,
+        "Rollout engine against trainer, largest",
+        "largest difference of log-probabilities (nats)",
+    ),
+    Metric("sampling/kl", SAMPLING_KL, "Rollout engine against trainer", "KL to the trainer's policy (nats/token)"),
+)
+
+# The KL between rollout engine and trainer that is never worth a warning, that always is, and the ratio to the first
+# step's that is. In the first step the adapter is 0 and both have the same weights, so that its KL is rounding alone.
+SAMPLING_KL_NEVER, SAMPLING_KL_ALWAYS, SAMPLING_KL_RATIO = 1e-6, 1e-2, 5.0
+
+
+def more_than_noise(kl: float, first: float | None) -> bool:
+    """Return whether `kl`, a step's KL between rollout engine and trainer (nats/token), is more than rounding makes.
+
+    `first` is the KL of the run's first step, None if that is not known.
+    """
+    expected = SAMPLING_KL_ALWAYS if first is None else min(SAMPLING_KL_RATIO * first, SAMPLING_KL_ALWAYS)
+    return not kl <= max(expected, SAMPLING_KL_NEVER)

@@ -17,7 +17,7 @@ from generalthinker.config.reporting import FigureSettings, Reported, RunChoice,
 from generalthinker.config.training import EvaluationSettings, TrainingSettings
 from generalthinker.errors import StageError
 from generalthinker.methods import FAMILIES, Method, MethodSettings
-from generalthinker.metrics import COMMON, Metric
+from generalthinker.metrics import COMMON, VLLM, Metric
 from generalthinker.records import RunSpec, slug
 from generalthinker.sections import Count, Section
 
@@ -193,9 +193,9 @@ class Settings(Section):
 
     @property
     def metrics(self) -> dict[str, Metric]:
-        """The metrics of the training histories by column, including those that only one family has."""
+        """The metrics of the training histories by column, including those that only some runs have."""
         own = [metric for kind in FAMILIES.values() for metric in kind.METRICS]
-        return {metric.column: metric for metric in (*COMMON, *own)}
+        return {metric.column: metric for metric in (*COMMON, *VLLM, *own)}
 
     @property
     def groups(self) -> dict[str, list[str]]:
@@ -278,6 +278,8 @@ class Settings(Section):
         training = self.training.model_dump(exclude=EXECUTION_ONLY)
         if not self.training.validate_every:
             del training["validation_decoding"]
+        if self.training.rollout_engine != "vllm":
+            del training["rollout_weights"]
         method = self.method(run)
         return {
             "model": self.model_identity(run.model),

@@ -6,6 +6,17 @@ from pydantic import Field, model_validator
 
 from generalthinker.sections import Count, Fraction, Section
 
+# The values of vLLM's max_lora_rank. It pads an adapter of a lower rank.
+VLLM_LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+
+
+def max_lora_rank(rank: int) -> int:
+    """Return the `max_lora_rank` with which vLLM serves an adapter of `rank`. Raises ValueError if it cannot."""
+    for allowed in VLLM_LORA_RANKS:
+        if allowed >= rank:
+            return allowed
+    raise ValueError(f"vLLM serves LoRA adapters of a rank up to {VLLM_LORA_RANKS[-1]}, this one's rank is {rank}")
+
 
 class LoraSettings(Section):
     """The low-rank adapter that is trained. The model's own weights do not change and are the reference policy."""
@@ -47,6 +58,11 @@ class TrainingSettings(Section):
     precision: Literal["bf16", "fp32"] = "bf16"
     gradient_checkpointing: bool = True
     rollout_engine: Literal["vllm", "transformers"] = "vllm"
+    rollout_weights: Literal["merged", "stochastic", "native"] = Field(
+        "native",
+        description="how vLLM gets the adapter: `merged` into the weights, rounded to the nearest values; merged with "
+        "`stochastic` rounding; or loaded as a LoRA adapter (`native`)",
+    )
     vllm_memory_share: Fraction = Field(0.3, description="share of a GPU's memory that the rollout engine may take")
     save_every: Count = Field(300, description="optimizer steps between checkpoints")
     keep_checkpoints: Annotated[int, Field(ge=2)] = Field(
@@ -77,6 +93,15 @@ class TrainingSettings(Section):
                 f"micro_batch_size = {self.micro_batch_size} does not divide batch_size = {self.batch_size}; "
                 f"allowed: {divisors}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _vllm_takes_the_rank(self) -> Self:
+        if self.rollout_engine == "vllm" and self.rollout_weights == "native":
+            try:
+                max_lora_rank(self.lora.rank)
+            except ValueError as error:
+                raise ValueError(f"{error}: set a lower lora.rank, or rollout_weights: stochastic") from None
         return self
 
 

@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from generalthinker.config.training import EvaluationSettings
+from generalthinker.config.training import EvaluationSettings, max_lora_rank
 from generalthinker.generation.base import EngineUnavailableError, Generated
 
 
@@ -37,9 +37,9 @@ class VllmEngine:
         }
         if not current_platform.is_cpu():
             arguments["gpu_memory_utilization"] = settings.gpu_memory_utilization
-        if adapter is not None:
-            arguments |= {"enable_lora": True, "max_lora_rank": _rank(adapter)}
         try:
+            if adapter is not None:
+                arguments |= {"enable_lora": True, "max_lora_rank": max_lora_rank(_rank(adapter))}
             self._llm = LLM(**arguments)
         except Exception as error:
             raise EngineUnavailableError(f"vllm did not start: {error}") from error

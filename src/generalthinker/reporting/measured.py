@@ -100,6 +100,16 @@ def last_lines(path: Path) -> list[dict[str, Any]]:
     return complete
 
 
+def first_line(path: Path) -> dict[str, Any]:
+    """Return the first JSON line of `path`; empty if there is none yet or it is damaged."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            value = json.loads(file.readline())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def _changed(folder: Path) -> float:
     times = []
     for path in (folder, folder / "metrics.jsonl"):

@@ -3,7 +3,7 @@
 import math
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ from generalthinker.code_versions import code_of_run, differences
 from generalthinker.config.settings import Settings
 from generalthinker.files import read_json
 from generalthinker.lock import holder, waiting
+from generalthinker.metrics import more_than_noise
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
 from generalthinker.reporting.cells import Evaluation
 from generalthinker.reporting.estimate import total_steps
 from generalthinker.reporting.joblogs import attempts, ending
-from generalthinker.reporting.measured import last_lines, newest_checkpoints, read_record, step_seconds
+from generalthinker.reporting.measured import first_line, last_lines, newest_checkpoints, read_record, step_seconds
 from generalthinker.reporting.other_code import other_model_code, other_training_code
 from generalthinker.reporting.queue import FAILED, LOGS, RUNNING, STOPPED, Queue
 
@@ -30,7 +31,8 @@ class Work:
     """One training or evaluation. `seconds` are those of one step, `left` those to its end.
 
     `error` is the line that tells what failed, `log` the file to read; `other_code` says how the code that made it
-    differs from this clone's.
+    differs from this clone's. `sampling_kl` is the KL between rollout engine and trainer in the latest step (nats per
+    token; vLLM only), and `sampling_differs` whether rounding does not explain it.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Work:
     steps: int | None = None
     kl: float | None = None
     reward: float | None = None
+    sampling_kl: float | None = None
+    sampling_differs: bool = False
     seconds: float | None = None
     left: float | None = None
     other_code: str = ""
@@ -75,7 +79,7 @@ def _progress_of_run(settings: Settings, run: RunSpec, queue: Queue, has_log: bo
     step, steps = _int(last.get("step")) or 0, work.steps or 0
     seconds = step_seconds(last_lines(folder / "timing.jsonl"))
     return replace(
-        work,
+        _with_sampling(work, last, lambda: first_line(folder / "metrics.jsonl")),
         step=step,
         kl=_float(last, "kl"),
         reward=_float(last, "reward"),
@@ -94,12 +98,22 @@ def with_history(settings: Settings, work: Work) -> Work:
     try:
         # pq.read_table would import pandas, which takes longer than everything else here.
         with pq.ParquetFile(path) as file:
-            columns = set(file.schema_arrow.names) & {"step", "kl", "reward"}
-            last = file.read(columns=sorted(columns)).to_pylist()[-1] if columns else {}
+            columns = set(file.schema_arrow.names) & {"step", "kl", "reward", "sampling/kl"}
+            rows = file.read(columns=sorted(columns)).to_pylist() if columns else [{}]
+            first, last = rows[0], rows[-1]
     except (OSError, ValueError, IndexError):
         return work
     step = _int(last.get("step"))
+    work = _with_sampling(work, last, lambda: first)
     return replace(work, step=step, steps=step, kl=_float(last, "kl"), reward=_float(last, "reward"))
+
+
+def _with_sampling(work: Work, last: dict[str, Any], first: Callable[[], dict[str, Any]]) -> Work:
+    """Return `work` with the KL of the rollout engine in `last`, the history's last row, compared with the first."""
+    kl = _float(last, "sampling/kl")
+    if kl is None:
+        return work
+    return replace(work, sampling_kl=kl, sampling_differs=more_than_noise(kl, _float(first(), "sampling/kl")))
 
 
 def progress_of_evaluations(settings: Settings, pairs: Sequence[Evaluation], queue: Queue) -> dict[Evaluation, Work]:

@@ -81,17 +81,19 @@ def status(settings: Settings, only: Collection[str] = (), everything: bool = Fa
     shown_runs = [work for work in runs.values() if not only or work.state in only]
     shown_evaluations = [work for work in evaluations.values() if not only or work.state in only]
     condensed = not only and not everything and len(runs) > MOST_ROWS
+    most = MOST_TOLD if condensed else len(runs) + len(evaluations)
     if condensed:
         console.print(_by_method(runs, evaluations))
     elif shown_runs:
-        console.print(_runs([with_history(settings, w) if w.state == "done" else w for w in shown_runs]))
+        shown_runs = [with_history(settings, work) if work.state == "done" else work for work in shown_runs]
+        console.print(_runs(shown_runs))
+    _print_sampling(say, shown_runs, most)
     if only:
         _print_evaluations(console, shown_evaluations)
     elif not condensed:
         console.print(_matrix(evaluations))
         active = [w for w in shown_evaluations if w.job or w.state in ("running", "waiting", "queued")]
         _print_evaluations(console, active)
-    most = MOST_TOLD if condensed else len(runs) + len(evaluations)
     _print_failures(say, [*failed_preparations(settings), *shown_runs, *shown_evaluations], most)
     _print_waiting(say, [*shown_runs, *shown_evaluations], most)
     _print_other_code(say, settings, runs, evaluations, shown_runs, only)
@@ -113,13 +115,17 @@ def _joined(count: dict[str, int] | Counter[str]) -> str:
 
 
 def _runs(works: list[Work]) -> Table:
-    table = _table("Training", "run", "state", "step", "KL", "reward", "left", "SLURM job", "attempt")
+    # Only vLLM returns log-probabilities, so that without it the column would be empty.
+    engine = any(work.sampling_kl is not None for work in works)
+    heads = ("run", "state", "step", "KL", "reward", *(["engine KL"] if engine else []), "left", "SLURM job", "attempt")
+    table = _table("Training", *heads)
     for work in works:
         step = "" if work.step is None else f"{work.step} of {work.steps}"
         left = "" if work.left is None or work.state == "done" else duration(work.left)
         left = left if work.seconds or not left else f"≈ {left}"
         kl, reward = _number(work.kl, "{:.4f}"), _number(work.reward, "{:.3f}")
-        table.add_row(work.name, work.state, step, kl, reward, left, work.job, str(work.attempt or ""))
+        sampling = [_number(work.sampling_kl, "{:.1e}") + "!" * work.sampling_differs] if engine else []
+        table.add_row(work.name, work.state, step, kl, reward, *sampling, left, work.job, str(work.attempt or ""))
     if any(work.left and not work.seconds for work in works):
         table.caption = "≈: no step of its own yet; as long per step as runs of its model, else as plan estimates"
         table.caption_justify, table.caption_style = "left", ""
@@ -186,6 +192,17 @@ def _print_failures(say: Callable[[str], None], works: list[Work], most: int) ->
         say(f"  {work.name} ({work.state}{attempt}{job}): {work.error}\n    {work.log}")
     if len(failed) > most:
         say(f"  and {len(failed) - most} more: --only failed,stopped,queued")
+
+
+def _print_sampling(say: Callable[[str], None], works: list[Work], most: int) -> None:
+    """Name the runs whose rollouts are not sampled from the policy that is trained."""
+    differing = [work for work in works if work.sampling_differs]
+    if differing:
+        say("\nThe rollout engine differs from the trainer by more than rounding (docs/method.md, Colocated vLLM):")
+        for work in differing[:most]:
+            say(f"  {work.name}: KL {work.sampling_kl:.1e} nats per token at step {work.step}")
+        if len(differing) > most:
+            say(f"  and {len(differing) - most} more: --all")
 
 
 def _print_waiting(say: Callable[[str], None], works: list[Work], most: int) -> None:

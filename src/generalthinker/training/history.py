@@ -10,7 +10,7 @@ import pandas as pd
 from transformers import TrainerCallback
 
 from generalthinker.files import write_text
-from generalthinker.metrics import COMMON, Metric
+from generalthinker.metrics import COMMON, Metric, more_than_noise
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ class History(TrainerCallback):
         self.metrics, self.timing = folder / "metrics.jsonl", folder / "timing.jsonl"
         self.seconds = seconds
         self._tokens = 0.0
+        self._first: dict[str, Any] | None = None
+        self._warned = False
 
     def trim(self, step: int) -> None:
         """Drop rows after `step`, the step that training resumes from."""
@@ -49,7 +51,9 @@ class History(TrainerCallback):
             state.max_steps,
             *(logs.get(name) or 0.0 for name in ("reward", "kl", "entropy", "completions/mean_length", "step_time")),
         )
-        append_row(self.metrics, step | {metric.column: logs.get(metric.logged) for metric in self.columns})
+        row = step | {metric.column: logs.get(metric.logged) for metric in self.columns}
+        append_row(self.metrics, row)
+        self._check_sampling(row)
         total = logs.get("step_time") or 0.0
         rollout, scoring = self.seconds["rollout"], self.seconds["scoring"]
         tokens = (logs.get("num_tokens") or 0.0) - self._tokens
@@ -66,6 +70,26 @@ class History(TrainerCallback):
             },
         )
         self.seconds.update(rollout=0.0, scoring=0.0)
+
+    def _check_sampling(self, row: dict[str, Any]) -> None:
+        """Warn when the rollout engine's policy begins to differ from the trainer's by more than rounding."""
+        kl = row.get("sampling/kl")
+        if kl is None:
+            return
+        self._first = self._first or self.rows(self.metrics)[0]
+        first = self._first.get("sampling/kl")
+        warn = more_than_noise(kl, first)
+        if warn and not self._warned:
+            logger.warning(
+                "step %d: the rollout engine does not sample from the policy that is trained: KL %.2g nats per token, "
+                "%.2g in the first step, largest difference of a log-probability %.2g. Rounding alone makes less; see "
+                "docs/method.md, Colocated vLLM",
+                row["step"],
+                kl,
+                float("nan") if first is None else first,
+                row["sampling/logp_difference_max"],
+            )
+        self._warned = warn
 
     @staticmethod
     def rows(path: Path) -> list[dict[str, Any]]:

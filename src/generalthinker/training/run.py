@@ -19,6 +19,7 @@ from generalthinker.disk import naming_full_disk
 from generalthinker.files import read_json, read_parquet, write_json, write_parquet
 from generalthinker.identity import Identity
 from generalthinker.keeping import Store
+from generalthinker.metrics import VLLM
 from generalthinker.paths import Layout
 from generalthinker.prompts import question_messages
 from generalthinker.provenance import commit, hardware, versions
@@ -55,7 +56,8 @@ def train(settings: Settings, run: RunSpec, identity: Identity, processes: int =
     arguments = grpo_arguments(settings, run, processes, str(checkpoints))
     trainer = build_trainer(settings, run, arguments)
 
-    history = History(checkpoints, trainer.seconds, trainer.method.METRICS)
+    own = (*(VLLM if trainer.use_vllm else ()), *trainer.method.METRICS)
+    history = History(checkpoints, trainer.seconds, own)
     stop = StopOnSignal()
     # The history's own line per step says more in a log file than a progress bar.
     for kind in (ProgressCallback, PrinterCallback):

@@ -4,7 +4,6 @@ Differences from TRL: rewards may use the policy's probabilities (equation 6), a
 `_generate_and_score_completions` may return advantages (B, T) instead of (B,), which TRL's loss accepts unchanged.
 """
 
-import functools
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -20,10 +19,11 @@ from generalthinker.config.training import TrainingSettings
 from generalthinker.methods.method import AnswerLoss, Method, Responses, ScoredRollout, Step
 from generalthinker.rewards import Policy, Rollout, is_correct, reasoning_prefix
 from generalthinker.training.checkpoints import checkpoint_of
-from generalthinker.training.colocated import merged_parameters
+from generalthinker.training.colocated import connect, engine_options
 from generalthinker.training.finite import require_finite
 from generalthinker.training.lengths import POSITIONS, by_length, labels_only, scored_tokens
 from generalthinker.training.memory import Memory, UpdateSlowPolicy
+from generalthinker.training.sampling_gap import SamplingGap
 from generalthinker.training.scoring import encode_spans, left_pad, prefix_tokens, span_logps
 from generalthinker.training.validation import decoding
 
@@ -55,13 +55,13 @@ class MethodTrainer(GRPOTrainer):
         self.models = models or {}
         self.seconds = {"rollout": 0.0, "scoring": 0.0}
         self._calls: list[dict[str, Any]] | None = None  # the inputs of the step's backward passes
-        super().__init__(reward_funcs=[self._reward_rollouts], **trl)
+        with engine_options(settings):
+            super().__init__(reward_funcs=[self._reward_rollouts], **trl)
+        self.sampling_gap = SamplingGap(self.accelerator)
         self.memory = Memory(self.model, method.slow_policy)
         self.add_callback(UpdateSlowPolicy(self.memory))
         if self.use_vllm:
-            self.vllm_generation._iter_named_params = functools.partial(  # type: ignore[method-assign]
-                merged_parameters, self.model
-            )
+            connect(self.vllm_generation, self.model, settings, self.args.seed, lambda: self.state.global_step)
             # vLLM seeds the process with its rank when it starts; without a new seed, all runs would sample alike.
             set_seed(self.args.seed, device_specific=True)
 
@@ -100,9 +100,11 @@ class MethodTrainer(GRPOTrainer):
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **others
     ):
         if not self.settings.group_by_length:
-            return super()._get_per_token_logps_and_entropies(
+            outputs = super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **others
             )
+            self.sampling_gap.trainer_logps = outputs[0].detach()
+            return outputs
 
         def forward(ids: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
             with self.accelerator.autocast(), labels_only():
@@ -110,6 +112,7 @@ class MethodTrainer(GRPOTrainer):
             return (outputs.log_probs, outputs.entropy) if compute_entropy else (outputs.log_probs,)
 
         scored = scored_tokens(forward, input_ids, attention_mask, logits_to_keep, self._positions(input_ids.size(1)))
+        self.sampling_gap.trainer_logps = scored[0].detach()
         return scored[0], scored[1] if compute_entropy else None, None
 
     def _positions(self, width: int) -> int:
@@ -202,6 +205,7 @@ class MethodTrainer(GRPOTrainer):
         if not inputs:
             return next(parameter for parameter in model.parameters() if parameter.requires_grad).sum() * 0
         loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        self._add_sampling_gap(inputs)
         if "answer_ids" in inputs:
             loss = loss + self._answer_loss(model, inputs)
         if self._calls:
@@ -223,6 +227,14 @@ class MethodTrainer(GRPOTrainer):
             if logged:
                 own = zip(logged[-len(tokens) :], tokens, strict=True)
                 logged[-len(tokens) :] = [sum(value * count for value, count in own) / max(1, sum(tokens))]
+
+    def _add_sampling_gap(self, inputs: dict[str, Any]) -> None:
+        """Compare engine and trainer on a micro-batch whose loss was just computed; log the gap after the last one."""
+        if "sampling_per_token_logps" in inputs:  # the transformers engine returns none
+            self.sampling_gap.add(inputs["sampling_per_token_logps"], inputs["completion_mask"])
+            if self.accelerator.sync_gradients:
+                for name, value in self.sampling_gap.of_step().items():
+                    self._metrics["train"][name].append(value)
 
     def _answer_loss(self, model, inputs: dict[str, Any]) -> Tensor:
         """Return the weighted negative log-likelihood of the answers, averaged over responses like TRL's loss."""
