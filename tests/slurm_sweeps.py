@@ -50,6 +50,14 @@ def cluster() -> Iterator[None]:
         subprocess.run([CLUSTER, "stop"], capture_output=True, timeout=120, check=True)
 
 
+def edit_profile(folder: Path, pattern: str, text: str) -> None:
+    """Replace the first line end that matches `pattern` in the profile in `folder`."""
+    profile = folder / "config.yaml"
+    edited, count = re.subn(pattern, text, profile.read_text(), count=1, flags=re.MULTILINE)
+    assert count == 1, pattern
+    profile.write_text(edited)
+
+
 class Sweep:
     """A copy of the repository with a sweep of three short runs, and the sessions that work on it."""
 
@@ -57,6 +65,8 @@ class Sweep:
         self.folder = folder / "repository"
         unwanted = shutil.ignore_patterns(".git", ".venv", ".snakemake", "results", ".*_cache", "__pycache__")
         shutil.copytree(REPO, self.folder, ignore=unwanted, symlinks=True)
+        # The pretended GPUs are shared by two cores: with all of them for each run, the runs take turns.
+        edit_profile(self.folder / "slurm", r"gpu: 1$", "gpu: 4")
         (self.folder / "overlay.yaml").write_text(yaml.safe_dump(OVERLAY))
         self.results = self.folder / "results/sweep"
         if made_before is not None:

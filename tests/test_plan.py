@@ -47,7 +47,7 @@ def by_name(made) -> dict[tuple[str, str], PlannedJob]:
 def test_training_follows_from_floating_point_operations(paper):
     """Written out once more: passes × 2 × parameters × tokens, divided by what four GPUs compute in a second."""
     step = Estimate(paper, Assumptions(), A100).step("qwen2.5-1.5b")
-    tokens = 64 * (150 + 400) * 2.0
+    tokens = 64 * (150 + 400) * 1.1
     assert step.compute == pytest.approx((3 + 3) * 2 * 1.54e9 * tokens / (4 * 312e12 * 0.25))
     per_token = 2 * 1.54e9 / (2039e9 * 0.6) + 0.005
     assert step.rollout == pytest.approx(1024 * per_token)
@@ -82,7 +82,7 @@ def test_an_estimate_is_labelled_and_its_assumptions_are_printed(planned):
         text,
         re.MULTILINE,
     )
-    assert re.search(r"train +qwen2.5-7b +1 +[\d.]+ +4 +[\d.]+ +ESTIMATE", text)
+    assert re.search(r"train +qwen2.5-7b +1 +[\d.]+ +1 +[\d.]+ +ESTIMATE", text)
     for name in Assumptions.model_fields:
         assert f"  {name} = " in text
     replaced = describe_plan(planned(assumptions=assume(["response_tokens=900", "billions.qwen2.5-7b=8"])))
@@ -126,10 +126,10 @@ def test_a_training_of_several_jobs_counts_all_its_steps(planned, paper):
 
 def test_hours_that_are_given_replace_everything(planned):
     made = planned({"train": 2.0, "generate": 0.5, "mixture": 1.0})
-    assert made.gpu_hours == pytest.approx(2 * 2 * 4 + 2 * 0.5)
+    assert made.gpu_hours == pytest.approx(2 * 2 * 1 + 2 * 0.5)
     assert made.longest_chain == pytest.approx(1 + 2 + 0.5)
     text = describe_plan(made)
-    assert "Total of all: 17.0 A100 GPU-hours; longest chain 3.5 h" in text
+    assert "Total of all: 5.0 A100 GPU-hours; longest chain 3.5 h" in text
     assert "assumes" not in text
 
 
@@ -140,7 +140,7 @@ def test_tiny_models_are_measured_not_estimated():
 
 
 def test_the_profile_says_how_many_gpus(tmp_path):
-    assert read_gpus(ROOT / "slurm/config.yaml") == Gpus({"train": 4, "generate": 1, "grade": 0}, "A100")
+    assert read_gpus(ROOT / "slurm/config.yaml") == Gpus({"train": 1, "generate": 1, "grade": 0}, "A100")
     assert read_gpus(tmp_path / "none.yaml").of_rule == {"train": 1, "generate": 1}
 
 
@@ -174,10 +174,10 @@ def test_the_command_plans_what_snakemake_lacks(tmp_path):
 
     done = planned(f"{tmp_path}/results/table2.csv", "--hours", "generate=0.5", "--hours", "train=2")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"train +qwen2.5-1.5b +5 +2.00 +4 +40.00 +as given", done.stdout)
+    assert re.search(r"train +qwen2.5-1.5b +5 +2.00 +1 +10.00 +as given", done.stdout)
     assert re.search(r"generate +qwen2.5-1.5b +30 +0.50 +1 +15.00 +as given", done.stdout)
     assert re.search(r"benchmark +11 .* ESTIMATE", done.stdout)
-    assert "table2.csv: about 55.0 A100 GPU-hours; longest chain" in done.stdout
+    assert "table2.csv: about 25.0 A100 GPU-hours; longest chain" in done.stdout
     for arguments, words in (
         (("nonsense",), "No rule to produce nonsense"),
         (("all", "--hours", "train=x"), "expected rule=hours"),

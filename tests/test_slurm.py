@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from slurm_sweeps import PROFILE, QUICK, REPO, environment, live
+from slurm_sweeps import PROFILE, QUICK, REPO, edit_profile, environment, live
 
 DEMO_ARGS = ["--configfile", "config/demo.yaml", "tests/smoke.yaml"]
 DEMO_TARGET = "results/demo/table2.csv"
@@ -83,7 +83,9 @@ def snakemake(*args: str) -> list[str]:
 def toy(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("toy")
     (folder / "Snakefile").write_text(TOY)
-    command = snakemake("table.txt", "--profile", str(PROFILE), *QUICK)
+    shutil.copytree(PROFILE, folder / "slurm")
+    edit_profile(folder / "slurm", r"gpu: 1$", "gpu: 4")
+    command = snakemake("table.txt", "--profile", "slurm", *QUICK)
     done = subprocess.run(
         command,
         cwd=folder,
@@ -134,12 +136,12 @@ def test_jobs_find_this_python_and_its_commands(toy: Run):
     assert path[0] == str(Path(sys.executable).parent)
 
 
-def test_failed_job_is_submitted_again_with_more_time_and_memory(toy: Run):
+def test_failed_job_is_submitted_again_with_more_memory(toy: Run):
     assert len(toy.sbatch_id("train")) == 2
     attempts = [line.split() for line in (toy.folder / "attempts.txt").read_text().splitlines()]
     assert attempts == [
-        ["gres:gpu:a100:4", "16", "12:00:00", "125G"],
-        ["gres:gpu:a100:4", "16", "1-00:00:00", "250G"],
+        ["gres:gpu:a100:4", "8", "1-00:00:00", "62.50G"],
+        ["gres:gpu:a100:4", "8", "1-00:00:00", "125G"],
     ]
 
 
@@ -186,7 +188,7 @@ def test_demo_table_is_made_by_slurm_jobs(cluster: None, tmp_path: Path):
         rule: {asked for comment, asked in jobs.values() if comment.split("_wildcards_")[0] == f"rule_{rule}"}
         for rule in ("train", "generate")
     }
-    assert gpus == {"train": {"gres:gpu:a100:4"}, "generate": {"gres:gpu:a100:1"}}
+    assert gpus == {"train": {"gres:gpu:a100:1"}, "generate": {"gres:gpu:a100:1"}}
 
 
 @pytest.mark.recovery

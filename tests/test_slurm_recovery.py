@@ -10,7 +10,7 @@ import time
 import pytest
 import yaml
 
-from slurm_sweeps import OVERLAY, RUNS, SAVE_EVERY, Sweep, cluster_sh, end, live, wait_until
+from slurm_sweeps import OVERLAY, RUNS, SAVE_EVERY, Sweep, cluster_sh, edit_profile, end, live, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -95,8 +95,7 @@ def test_the_time_limit_costs_no_finished_step(sweep, undisturbed):
     # One minute is the least that SLURM knows: the runs are made long enough for it.
     overlay = {**OVERLAY, "training": {**OVERLAY["training"], "max_steps": 400}}
     (sweep.folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
-    profile = sweep.folder / "slurm/config.yaml"
-    profile.write_text(re.sub(r"runtime: min\(720[^\n]*", "runtime: 1", profile.read_text()))
+    edit_profile(sweep.folder / "slurm", r"runtime: 1440 .*$", "runtime: 1")
     sweep.targets = sweep.targets[:1]
     assert sweep.run(sweep.sweep_command()) == 0, sweep.log[-5000:]
     logs = (sweep.results / "logs/train").glob(f"{RUNS[0]}*.log*")

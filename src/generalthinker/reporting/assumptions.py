@@ -32,7 +32,9 @@ class Assumptions(Section):
     prompt_tokens: Positive = Field(150.0, description="mean, chat template included: a guess")
     response_tokens: Positive = Field(400.0, description="mean of one response: a guess for Qwen2.5 on such questions")
     padding: Annotated[float, Field(ge=1)] = Field(
-        2.0, description="tokens computed per token of text, as a batch is padded to its longest response: a guess"
+        1.1,
+        description="positions computed per token of text: 1.1 with 64 responses per GPU, 1.3 with 16, if lengths are "
+        "log-normal (docs/performance.md)",
     )
     scoring_passes: Annotated[float, Field(ge=0)] = Field(
         3.0,
