@@ -2,9 +2,10 @@
 
 Evaluation and grading are measured in one process with one vLLM engine, whose start is not counted: the evaluate stage
 against `LLM.generate` on the same prompts, alternating, each time with an empty prefix cache; grading against the
-generation of the same responses. The model is the demo's smallest one after a shorter pre-training. The commands are
-measured as processes of their own: `plan all` and `status` for the paper's configuration, Snakemake on a finished demo
-(its outputs are made up), and the rules `table` and `table_row` on made-up grades.
+generation of the same responses. The model is the demo's smallest one after a shorter pre-training, with an adapter as
+all trained runs have one. The commands are measured as processes of their own: `plan all` and `status` for the paper's
+configuration, Snakemake on a finished demo (its outputs are made up), and the rules `table` and `table_row` on made-up
+grades.
 
     python benchmarks/pipeline_speed.py [--rounds 5] [--commands-only] [--brief]
 """
@@ -37,7 +38,7 @@ from status_speed import write_results
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO, PAPER = ROOT / "config/demo.yaml", ROOT / "config/config.yaml"
-RUN, SUITE = RunSpec("small", "Base"), "toys"
+RUN, SUITE = RunSpec("small", "Binary-RL", seed=1), "toys"
 TABLE, ROW = "table1", "Toy-Sum"
 # What a command that joins small files has no use for.
 HEAVY = ("torch", "transformers", "vllm", "datasets", "matplotlib", "scipy", "pandas", "numpy", "pyarrow")
@@ -80,8 +81,10 @@ def measure_stages(folder: Path, rounds: int, brief: bool) -> dict[str, float]:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     settings = small_demo(folder, brief)
     model = Path(Layout(settings.results).model(slug(RUN.model)))
+    adapter = Path(Layout(settings.results).adapter(RUN.name))
+    write_adapter(settings, model, adapter)
     prompts = prompts_of(settings, model)
-    engine = VllmEngine(settings.evaluation, model, None)
+    engine = VllmEngine(settings.evaluation, model, adapter)
     greedy = SamplingParams(temperature=0.0, max_tokens=settings.evaluation.max_new_tokens)
     stage, bare, grading = [], [], []
     for number in range(rounds + 1):  # the first round fills caches and is not counted
@@ -96,7 +99,7 @@ def measure_stages(folder: Path, rounds: int, brief: bool) -> dict[str, float]:
             generate_suite(fresh, RUN, SUITE, lambda *_: engine)
 
         def run_bare() -> None:
-            engine.llm.generate(prompts, greedy)
+            engine.llm.generate(prompts, greedy, lora_request=engine.adapter)
 
         for run, times in ((run_stage, stage), (run_bare, bare))[:: 1 if number % 2 else -1]:
             engine.llm.reset_prefix_cache()
@@ -134,6 +137,16 @@ def build_benchmarks(settings: Settings) -> None:
     for name in settings.benchmarks:
         file, manifest = layout.benchmark(slug(name)), layout.benchmark_manifest(slug(name))
         build_benchmark(settings, name, Path(file), Path(manifest))
+
+
+def write_adapter(settings: Settings, model: Path, out: Path) -> None:
+    """Write a fresh adapter of the settings' rank: it costs what a trained one costs and changes no response."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    lora = settings.training.lora
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.target_modules))
+    get_peft_model(AutoModelForCausalLM.from_pretrained(model), config).save_pretrained(str(out))
 
 
 def prompts_of(settings: Settings, model: Path) -> list[str]:

@@ -46,7 +46,7 @@ class VllmEngine:
             self.llm = LLM(**arguments)
         except Exception as error:
             raise EngineUnavailableError(f"vllm did not start: {error}") from error
-        self._adapter = LoRARequest("adapter", 1, str(adapter)) if adapter is not None else None
+        self.adapter = LoRARequest("adapter", 1, str(adapter)) if adapter is not None else None
         self.description = {
             "engine": "vllm",
             "engine_version": _version(),
@@ -69,7 +69,7 @@ class VllmEngine:
         responses: list[dict[int, Generated]] = [{} for _ in prompts]
         for place, of_list in enumerate(prompts):
             tokenised: Any = [{"prompt_token_ids": prompt} for prompt in of_list]
-            requests = self.llm.enqueue(tokenised, sampling, lora_request=self._adapter, use_tqdm=False)
+            requests = self.llm.enqueue(tokenised, sampling, lora_request=self.adapter, use_tqdm=False)
             for number, request in enumerate(requests):
                 # The output's id is the number before the random suffix.
                 places[request.partition("-")[0]] = (place, number)
