@@ -28,6 +28,15 @@ LINES = {
         r"CrossThink: 1,880 rows read, [\d,]+ survive, .*",
         r"400 \+ 40 written from 2,000 rows \(hub\) in .*",
     ],
+    "pipeline_speed": [
+        *(
+            rf"{name} +[\d.]+  .*"
+            for name in ("evaluate_vs_bare_vllm", "grade_vs_generate", "plan_seconds", "noop_seconds", "status_seconds")
+        ),
+        r"import_seconds +[\d.]+  .*",
+        r"import_heavy +none  .*",
+        r"row_heavy +numpy pyarrow  .*",
+    ],
     "status_speed": [r"[\d.]+ s \(best of 3\), \d+ lines for 18 runs"],
     "step_overhead": [
         r"tiny on .*: 8 completions of about 24 tokens",
