@@ -12,6 +12,7 @@ grades.
 
 import argparse
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -165,19 +166,17 @@ def measure_commands(folder: Path, rounds: int) -> dict[str, float | str]:
     """Return the seconds of whole processes, medians over `rounds`, and the heavy modules that two of them import."""
     paper = folder / "paper.yaml"
     paper.write_text(yaml.safe_dump(yaml.safe_load(PAPER.read_text()) | {"results": str(folder / "paper")}))
-    plan = [*command("plan", "all"), "--settings", str(paper)]
-    measured: dict[str, float | str] = {"plan_seconds": seconds_of_process(plan, ROOT, rounds)}
+    measured: dict[str, float | str] = {}
+    measured |= process("plan", command("plan", "all", "--settings", str(paper)), ROOT, rounds)
     write_results(paper)
-    status = [*command("status"), "--settings", str(paper)]
-    measured["status_seconds"] = seconds_of_process(status, ROOT, rounds)
+    measured |= process("status", command("status", "--settings", str(paper)), ROOT, rounds)
 
     demo = folder / "demo"
     finish_demo(demo)
-    measured["noop_seconds"] = seconds_of_process(snakemake(demo, "--cores", "1"), ROOT, rounds)
-    rules = {"import": ["table", TABLE], "row": ["row", TABLE, ROW]}
-    for name, arguments in rules.items():
+    measured |= process("noop", snakemake(demo, "--cores", "1"), ROOT, rounds)
+    for name, arguments in (("import", ["table", TABLE]), ("row", ["row", TABLE, ROW])):
         arguments += ["--settings", str(DEMO)]
-        measured[f"{name}_seconds"] = seconds_of_process(command(*arguments), demo, rounds)
+        measured |= process(name, command(*arguments), demo, rounds)
         measured[f"{name}_heavy"] = heavy_modules(arguments, demo)
     return measured
 
@@ -235,19 +234,28 @@ def heavy_modules(arguments: list[str], folder: Path) -> str:
     return done.stdout.splitlines()[-1] or "none"
 
 
-def seconds(work: Callable[[], None]) -> float:
+def seconds(work: Callable[[], object]) -> float:
     """Return how long one call of `work` takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
-def seconds_of_process(arguments: list[str], folder: Path, rounds: int) -> float:
-    """Return the median duration of a command that must succeed."""
-    run = [
-        seconds(lambda: subprocess.run(arguments, cwd=folder, capture_output=True, check=True)) for _ in range(rounds)
-    ]
-    return statistics.median(run)
+def process(name: str, arguments: list[str], folder: Path, rounds: int) -> dict[str, float | str]:
+    """Return the median duration of a command that must succeed, and the processor time that it takes, in seconds.
+
+    On a machine that also does other work, the processor time is the steadier of the two.
+    """
+    durations, processor = [], []
+    for _ in range(rounds):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        durations.append(seconds(lambda: subprocess.run(arguments, cwd=folder, capture_output=True, check=True)))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        processor.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return {
+        f"{name}_seconds": statistics.median(durations),
+        f"{name}_processor_seconds": statistics.median(processor),
+    }
 
 
 def main() -> None:
@@ -258,7 +266,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rounds = 1 if arguments.brief else arguments.rounds
     for name, value in measure(rounds, arguments.brief, not arguments.commands_only).items():
-        print(f"{name:30} {value if isinstance(value, str) else f'{value:.3f}':>8}  {LABELS[name]}")
+        print(f"{name:30} {value if isinstance(value, str) else f'{value:.3f}':>8}  {LABELS.get(name, '')}".rstrip())
 
 
 if __name__ == "__main__":
