@@ -7,12 +7,13 @@ CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 BIN := .venv/bin
 READY := .venv/.ready-$(PLATFORM)
 
-.PHONY: help demo test recovery check style lint format lock clean
+.PHONY: help demo test recovery bench check style lint format lock clean
 
 help:
 	@echo "make demo     run the whole pipeline with the embedded default (no GPU, no download of models or data)"
 	@echo "make test     run the tests"
 	@echo "make recovery run the long tests of a sweep on a real SLURM while things break; needs root and SLURM"
+	@echo "make bench    measure speed against TRL, bare vLLM and the targets; leave the machine alone meanwhile"
 	@echo "make check    run style checks, type checks and the fast tests, in less than a minute"
 	@echo "make venv     only install the environment; PLATFORM=cuda on a machine with GPUs"
 	@echo "make lint     run all checks of CI except the tests; make format fixes most problems"
@@ -43,6 +44,9 @@ $(READY): envs/$(PLATFORM).lock pyproject.toml
 
 recovery: $(READY)
 	$(BIN)/pytest -m recovery tests/test_slurm.py tests/test_slurm_recovery.py
+
+bench: $(READY)
+	$(BIN)/python benchmarks/bench.py
 
 check: style
 	$(BIN)/pytest -q -n $(CORES) --fast --hypothesis-profile fast

@@ -11,11 +11,16 @@ import pytest
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 # benchmark → regular expressions that must match one line each of what it prints
 LINES = {
+    "bench": [
+        r"\| step_vs_trl \| [\d.]+ \|.*",
+        r"written to .*bench.json",
+    ],
     "grading_speed": [
         r"multiple choice: 100 responses, \d+ characters each, [\d.]+ s",
         r"mathematics: 100 responses, \d+ characters each, [\d.]+ s",
         r"(equal_text|equal_value|different) +\d+",
     ],
+    "growth": [r"\| limit of a response \(tokens\) \| (16|32) \|( [\d.]+ s \|){3}"],
     "merge_drift": [
         r" +step +δ / W +drift / δ +engine sees +engine error",
         r" +1( +[\d.e-]+){4}",
@@ -33,6 +38,15 @@ LINES = {
             for way in ("merged", "stochastic", "native")
         ),
         r"\| trainer \|( -?[\d.]+ ± [\d.]+ \|){2}( [\d.e+-]+ ± [\d.e+-]+ \|){3} – \|",
+    ],
+    "pipeline_speed": [
+        *(
+            rf"{name} +[\d.]+  .*"
+            for name in ("evaluate_vs_bare_vllm", "grade_vs_generate", "plan_seconds", "noop_seconds", "status_seconds")
+        ),
+        r"import_seconds +[\d.]+  .*",
+        r"import_heavy +none  .*",
+        r"row_heavy +numpy pyarrow  .*",
     ],
     "status_speed": [r"[\d.]+ s \(best of 3\), \d+ lines for 18 runs"],
     "training_step": [

@@ -183,16 +183,17 @@ def test_a_table_on_a_full_disk(disk, tmp_path):
 
 
 class Talkative:
-    """Answers every question with a text that does not compress, and keeps count of its calls."""
+    """Answers every question with a text that does not compress, and counts the benchmarks it has answered."""
 
     description = {"engine": "talkative", "engine_version": "1"}  # noqa: RUF012
 
     def __init__(self):
-        self.calls = 0
+        self.answered = 0
 
     def generate(self, prompts, max_new_tokens):
-        self.calls += 1
-        return [Generated(os.urandom(100_000).hex(), 3, False) for _ in prompts]
+        for place, of_benchmark in enumerate(prompts):
+            self.answered += 1
+            yield place, [Generated(os.urandom(100_000).hex(), 3, False) for _ in of_benchmark]
 
 
 def test_a_generation_on_a_full_disk_keeps_the_finished_benchmarks(disk, tmp_path, tiny_model, monkeypatch, capsys):
@@ -224,10 +225,10 @@ def test_a_generation_on_a_full_disk_keeps_the_finished_benchmarks(disk, tmp_pat
     kept = {Path(file).parent for file in disk.files() - before}
     assert 1 <= len(kept) <= 5
     assert {Path(file).name for file in disk.files() - before} == {"responses.parquet", "kept.json"}
-    assert engine.calls == len(kept) + 1
+    assert engine.answered == len(kept) + 1
     disk.free()
     assert generate() == 0
-    assert engine.calls == 8 + 1, "only what was missing is generated"
+    assert engine.answered == 8 + 1, "only what was missing is generated"
     assert Path(layout.generations("small/Base", "toys")).exists()
 
 

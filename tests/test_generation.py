@@ -21,18 +21,24 @@ BASE = RunSpec("small", "Base")
 
 
 class CountingEngine:
-    """Answers everything with its call number and fails when told to."""
+    """Answers every question with the number of its benchmark, in any order of benchmarks, and fails when told to."""
 
     description = {"engine": "counting", "engine_version": "1"}  # noqa: RUF012
 
-    def __init__(self, fail_at: int | None = None) -> None:
-        self.calls, self.fail_at = 0, fail_at
+    def __init__(self, fail_at: int | None = None, order: int = 1) -> None:
+        self.answered, self.fail_at, self.order = 0, fail_at, order
 
     def generate(self, prompts, max_new_tokens):
-        self.calls += 1
-        if self.calls == self.fail_at:
-            raise RuntimeError("out of memory")
-        return [Generated(f"call {self.calls}", 3, False) for _ in prompts]
+        for place in range(len(prompts))[:: self.order]:
+            self.answered += 1
+            if self.answered == self.fail_at:
+                raise RuntimeError("out of memory")
+            yield place, [Generated(f"benchmark {place} question {i}", 3, False) for i in range(len(prompts[place]))]
+
+
+def question_prompts(tokenizer, count):
+    texts = [question_prompt(tokenizer, row["question"]) for row in tiny.questions(count)]
+    return tokenizer(texts, add_special_tokens=False)["input_ids"]
 
 
 @pytest.fixture
@@ -46,11 +52,11 @@ def suite(tmp_path, tiny_model):
     return settings
 
 
-def test_a_suite_holds_every_question_of_its_benchmarks_in_order(suite):
-    engine = CountingEngine()
-    frame, metadata = read_parquet(generate_suite(suite, BASE, "toys", lambda *_: engine))
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_suite_holds_every_question_of_its_benchmarks_in_order(suite, order):
+    frame, metadata = read_parquet(generate_suite(suite, BASE, "toys", lambda *_: CountingEngine(order=order)))
     assert list(frame["benchmark"].unique()) == suite.suite_benchmarks("toys")
-    assert len(frame) == 16
+    assert list(frame["response"]) == [f"benchmark {place} question {i}" for place in range(8) for i in range(2)]
     assert metadata["generation"]["engine"] == "counting"
     assert {"versions", "commit", "gpus"} <= set(metadata["generation"])
 
@@ -60,7 +66,7 @@ def test_a_killed_suite_resumes_after_its_finished_benchmarks(suite):
         generate_suite(suite, BASE, "toys", lambda *_: CountingEngine(fail_at=4))
     second = CountingEngine()
     frame, _ = read_parquet(generate_suite(suite, BASE, "toys", lambda *_: second))
-    assert second.calls == 8 - 3
+    assert second.answered == 8 - 3
     assert len(frame) == 16
 
 
@@ -70,7 +76,7 @@ def test_finished_parts_of_other_settings_are_not_used(suite):
     longer = suite.model_copy(update={"evaluation": suite.evaluation.model_copy(update={"max_new_tokens": 33})})
     engine = CountingEngine()
     generate_suite(longer, BASE, "toys", lambda *_: engine)
-    assert engine.calls == 8
+    assert engine.answered == 8
 
 
 def test_limit_takes_the_first_questions_only(suite):
@@ -101,8 +107,8 @@ def test_the_tiny_models_take_prompts_as_long_as_the_trial_allows():
 
 def test_truncation_is_what_the_token_limit_cut(tiny_model, tokenizer):
     engine = open_engine(tiny.EVALUATION, tiny_model, None)
-    prompts = [question_prompt(tokenizer, row["question"]) for row in tiny.questions(8)]
-    short, long = engine.generate(prompts, 2), engine.generate(prompts, 60)
+    prompts = question_prompts(tokenizer, 8)
+    [(_, short)], [(_, long)] = engine.generate([prompts], 2), engine.generate([prompts], 60)
     assert all(response.truncated and response.tokens == 2 for response in short)
     assert all(response.truncated == (response.tokens == 60) for response in long)
     assert not all(response.truncated for response in long)
@@ -110,13 +116,15 @@ def test_truncation_is_what_the_token_limit_cut(tiny_model, tokenizer):
 
 @pytest.mark.vllm
 def test_vllm_and_transformers_agree_in_float32(tiny_model, tokenizer):
-    prompts = [question_prompt(tokenizer, row["question"]) for row in tiny.questions(40)]
+    prompts = question_prompts(tokenizer, 40)
+    lists = [prompts[:3], [], prompts[3:30], prompts[30:]]
     answers = {}
     for name in ("transformers", "vllm"):
         engine = open_engine(tiny.EVALUATION.model_copy(update={"engine": name}), tiny_model, None)
-        answers[name] = engine.generate(prompts, 24)
+        answers[name] = dict(engine.generate(lists, 24))
         assert engine.description["engine"] == name
     assert answers["vllm"] == answers["transformers"]
+    assert [len(answers["vllm"][place]) for place in range(4)] == [3, 0, 27, 10]
 
 
 @pytest.mark.vllm

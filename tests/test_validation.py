@@ -75,7 +75,8 @@ def test_validation_counts_what_the_evaluation_of_the_kept_adapter_counts(traine
     questions = read_parquet(layout.validation)[0].to_dict("records")
     settings = tiny.EVALUATION.model_copy(update={"batch_size": 5})
     engine = TransformersEngine(settings, tiny_model, Path(layout.adapter(run)))
-    answers = engine.generate([question_prompt(tokenizer, row["question"]) for row in questions], 48)
+    prompts = [question_prompt(tokenizer, row["question"]) for row in questions]
+    [(_, answers)] = engine.generate([tokenizer(prompts, add_special_tokens=False)["input_ids"]], 48)
     correct = sum(
         not answer.truncated and grade(answer.text, row["answer"], row["answer_type"], row["options"]).correct
         for row, answer in zip(questions, answers, strict=True)

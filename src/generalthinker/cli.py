@@ -233,6 +233,9 @@ def train(
 def _train(settings: Settings, run: RunSpec, identity: Identity, processes: int, threads: int) -> None:
     import torch
 
+    from generalthinker.training.start import leave_out_vllm
+
+    leave_out_vllm(settings.training)
     from generalthinker.training.run import train as train_run
 
     torch.set_num_threads(threads)

@@ -92,15 +92,27 @@ def fingerprint(files: tuple[str, ...]) -> str:
     """Return a short hash of what the code in `files` does, without comments, docstrings and layout."""
     digest = hashlib.sha256()
     for path in _expanded(files):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
-                first = body[0]
-                if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                    node.body = body[1:]
-        digest.update(f"{path.relative_to(PACKAGE)}\n{ast.dump(tree)}\n".encode())
+        digest.update(f"{path.relative_to(PACKAGE)}\n{_parsed(path.read_text(encoding='utf-8'))[0]}\n".encode())
     return digest.hexdigest()[:8]
+
+
+@cache
+def _parsed(code: str) -> tuple[str, list[ast.ImportFrom]]:
+    """Return the code of a file without comments, docstrings and layout, and its `from … import …` statements.
+
+    The result is cached because every call of Snakemake needs the same files several times.
+    """
+    tree = ast.parse(code)
+    imports = []
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.ImportFrom):
+            imports.append(node)
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
+            first = body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = body[1:]
+    return ast.dump(tree), imports
 
 
 def fingerprint_with_imports(module: str) -> str:
@@ -112,8 +124,8 @@ def fingerprint_with_imports(module: str) -> str:
         if current in seen:
             continue
         seen.add(current)
-        for node in ast.walk(ast.parse((PACKAGE / current).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"generalthinker.{package}"):
+        for node in _parsed((PACKAGE / current).read_text(encoding="utf-8"))[1]:
+            if (node.module or "").startswith(f"generalthinker.{package}"):
                 base = (node.module or "").removeprefix("generalthinker.").replace(".", "/")
                 candidates = [base, *(f"{base}/{alias.name}" for alias in node.names)]
                 pending += [

@@ -12,6 +12,7 @@ from generalthinker.disk import naming_full_disk
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 METADATA_KEY = b"generalthinker"
 
@@ -75,7 +76,7 @@ def read_json(path: str | Path) -> Any:
 
 def write_parquet(path: str | Path, frame: "pd.DataFrame", metadata: dict[str, Any] | None = None) -> None:
     """Write `frame` to `path` by rename, with `metadata` (JSON-able) inside the file's schema: the two never part."""
-    # Imported here: commands that read no table start a second earlier.
+    # pyarrow and pandas are imported where they are used: commands that do not need them start faster.
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -95,8 +96,20 @@ def read_parquet_metadata(path: str | Path) -> dict[str, Any]:
 
 def read_parquet(path: str | Path) -> tuple["pd.DataFrame", dict[str, Any]]:
     """Return the frame and the metadata that `write_parquet` wrote to `path`."""
+    table, metadata = _read_table(path)
+    return table.to_pandas(), metadata
+
+
+def read_columns(path: str | Path, names: list[str]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """Return some columns as lists of Python values, and the metadata; unlike `read_parquet` without pandas."""
+    table, metadata = _read_table(path, names)
+    return table.to_pydict(), metadata
+
+
+def _read_table(path: str | Path, columns: list[str] | None = None) -> tuple["pa.Table", dict[str, Any]]:
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
-    metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
-    return table.to_pandas(), metadata
+    # Not pq.read_table: it imports pandas.
+    with pq.ParquetFile(path) as file:
+        table = file.read(columns)
+    return table, json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))

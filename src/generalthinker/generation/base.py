@@ -1,5 +1,6 @@
 """The interface of the generation engines."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -8,6 +9,10 @@ from generalthinker.errors import StageError
 
 class EngineUnavailableError(StageError, RuntimeError):
     """The requested engine cannot run on this machine."""
+
+
+# The token ids of one prompt, to which the chat template was applied.
+Prompt = list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,10 @@ class Engine(Protocol):
 
     description: dict[str, Any]  # engine, version, dtype, tensor parallel size, seed, device: recorded with the results
 
-    def generate(self, prompts: list[str], max_new_tokens: int) -> list[Generated]:
-        """Return one response per prompt (chat template already applied), in order."""
+    def generate(self, prompts: list[list[Prompt]], max_new_tokens: int) -> Iterator[tuple[int, list[Generated]]]:
+        """Yield (place, responses) for every list in `prompts` as soon as its last response is there.
+
+        `place` is the list's place in `prompts`; lists may be finished in any order. `responses` are in the order of
+        the list's prompts.
+        """
         ...

@@ -1,7 +1,7 @@
 """One suite of benchmarks through one engine session; benchmarks that are finished stay finished."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from transformers import AutoTokenizer
 from generalthinker.config.settings import Settings
 from generalthinker.files import read_parquet, write_parquet
 from generalthinker.generation import Engine, Generated, open_engine
+from generalthinker.generation.base import Prompt
 from generalthinker.identity import identity_of_generation
-from generalthinker.keeping import OtherCode, Store
+from generalthinker.keeping import KeptResult, OtherCode, Store
 from generalthinker.lock import FolderLock
 from generalthinker.paths import Layout
 from generalthinker.prompts import question_prompt
@@ -20,6 +21,7 @@ from generalthinker.provenance import commit, hardware, versions
 from generalthinker.records import RunSpec, slug
 
 RESPONSES = "responses.parquet"
+TOO_LONG = Generated("", 0, True)
 logger = logging.getLogger(__name__)
 
 
@@ -37,69 +39,86 @@ def generate_suite(
     """
     layout, store = Layout(settings.results), Store(settings.results)
     out = Path(layout.generations(run.name, suite))
-    frames: list[pd.DataFrame] = []
-    sessions: list[dict[str, Any]] = []
-    engine: Engine | None = None
+    names = settings.suite_benchmarks(suite)
     with FolderLock(layout.lock("generations", f"{run.name}/{suite}")):
-        for name in settings.suite_benchmarks(suite):
-            identity = identity_of_generation(settings, run, suite, name)
-            kept = store.find_or_ask(identity, other_code)
-            if kept is None:
-                if engine is None:
-                    adapter = Path(layout.adapter(run.name)) if run.seed is not None else None
-                    engine = open_session(settings.evaluation, Path(layout.model(slug(run.model))), adapter)
-                with store.keeping(identity) as folder:
-                    _generate_benchmark(settings, engine, run, name, folder / RESPONSES)
-                kept = store.find(identity)
-                assert kept is not None
-            else:
-                logger.info("%s: already generated; its responses are in %s", name, kept.folder)
-            frame, session = read_parquet(kept.folder / RESPONSES)
-            frames.append(frame)
-            sessions.append(session | {"code": kept.code})
-        limits = {name: settings.benchmarks[name].limit for name in settings.suite_benchmarks(suite)}
+        identities = {name: identity_of_generation(settings, run, suite, name) for name in names}
+        kept: dict[str, KeptResult] = {}
+        for name, identity in identities.items():
+            if found := store.find_or_ask(identity, other_code):
+                logger.info("%s: already generated; its responses are in %s", name, found.folder)
+                kept[name] = found
+        for name, frame, session in _generate(settings, run, [n for n in names if n not in kept], open_session):
+            with store.keeping(identities[name]) as folder:
+                write_parquet(folder / RESPONSES, frame, session)
+            stored = store.find(identities[name])
+            assert stored is not None
+            kept[name] = stored
+        read = [(*read_parquet(kept[name].folder / RESPONSES), kept[name].code) for name in names]
+        limits = {name: settings.benchmarks[name].limit for name in names}
+        sessions = [session | {"code": code} for _, session, code in read]
         write_parquet(
             out,
-            pd.concat(frames, ignore_index=True),
+            pd.concat([frame for frame, _, _ in read], ignore_index=True),
             {"run": run.name, "suite": suite, "generation": _common(sessions), "settings": {"benchmarks": limits}},
         )
     return out
 
 
-def _generate_benchmark(settings: Settings, engine: Engine, run: RunSpec, name: str, out: Path) -> None:
+def _generate(
+    settings: Settings, run: RunSpec, names: list[str], open_session: Callable[..., Engine]
+) -> Iterator[tuple[str, pd.DataFrame, dict[str, Any]]]:
+    """Yield each benchmark with its responses and how they were generated, as soon as the benchmark is finished.
+
+    The engine gets all prompts at once: the first responses to a benchmark are generated together with the last ones to
+    the benchmark before.
+    """
+    if not names:
+        return
     layout = Layout(settings.results)
-    questions, _ = read_parquet(layout.benchmark(slug(name)))
+    model = Path(layout.model(slug(run.model)))
+    adapter = Path(layout.adapter(run.name)) if run.seed is not None else None
+    engine = open_session(settings.evaluation, model, adapter)
+    session = engine.description | {"versions": versions(), **hardware(), "commit": commit()}
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    asked = [_questions(settings, tokenizer, name) for name in names]
+    total = sum(len(prompts) for _, prompts in asked)
+    logger.info("%d questions of %d benchmarks on %s", total, len(names), engine.description["engine"])
+    fitting = [[prompt for prompt in prompts if prompt is not None] for _, prompts in asked]
+    for place, responses in engine.generate(fitting, settings.evaluation.max_new_tokens):
+        name, (ids, prompts) = names[place], asked[place]
+        answered = iter(responses)
+        given = [TOO_LONG if prompt is None else next(answered) for prompt in prompts]
+        frame = pd.DataFrame(
+            {
+                "benchmark": name,
+                "id": ids,
+                "response": [response.text for response in given],
+                "tokens": [response.tokens for response in given],
+                "truncated": [response.truncated for response in given],
+            }
+        )
+        yield name, frame, session
+
+
+def _questions(settings: Settings, tokenizer: Any, name: str) -> tuple[pd.Series, list[Prompt | None]]:
+    """Return ids and prompts of a benchmark's questions; None for a prompt that is longer than the engine takes."""
+    questions, _ = read_parquet(Layout(settings.results).benchmark(slug(name)))
     if limit := settings.benchmarks[name].limit:
         questions = questions.head(limit)
-    tokenizer = AutoTokenizer.from_pretrained(layout.model(slug(run.model)))
-    logger.info("%s: %d questions on %s", name, len(questions), engine.description["engine"])
-    prompts = [question_prompt(tokenizer, text) for text in questions["question"]]
-    lengths = [len(ids) for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]]
-    fits = [length < settings.evaluation.max_model_len for length in lengths]
-    if not all(fits):
+    longest = settings.evaluation.max_model_len
+    texts = [question_prompt(tokenizer, text) for text in questions["question"]]
+    # The chat template has written the special tokens already.
+    prompts = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    fitting = [prompt if len(prompt) < longest else None for prompt in prompts]
+    if too_long := fitting.count(None):
         logger.warning(
             "%s: %d of %d prompts are longer than evaluation.max_model_len = %d tokens; they count as truncated",
             name,
-            len(fits) - sum(fits),
-            len(fits),
-            settings.evaluation.max_model_len,
+            too_long,
+            len(prompts),
+            longest,
         )
-    answered = iter(
-        engine.generate(
-            [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit], settings.evaluation.max_new_tokens
-        )
-    )
-    responses = [next(answered) if fit else Generated("", 0, True) for fit in fits]
-    frame = pd.DataFrame(
-        {
-            "benchmark": name,
-            "id": questions["id"],
-            "response": [response.text for response in responses],
-            "tokens": [response.tokens for response in responses],
-            "truncated": [response.truncated for response in responses],
-        }
-    )
-    write_parquet(out, frame, engine.description | {"versions": versions(), **hardware(), "commit": commit()})
+    return questions["id"], fitting
 
 
 def _common(sessions: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The transformers engine: slower than vLLM, but it runs wherever torch runs."""
 
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from generalthinker.config.training import EvaluationSettings
-from generalthinker.generation.base import Generated
+from generalthinker.generation.base import Generated, Prompt
 
 
 class TransformersEngine:
@@ -34,16 +35,20 @@ class TransformersEngine:
             "device": torch.cuda.get_device_name(0) if self._device == "cuda" else "cpu",
         }
 
+    def generate(self, prompts: list[list[Prompt]], max_new_tokens: int) -> Iterator[tuple[int, list[Generated]]]:
+        """Yield (place, responses) for every list in `prompts`, one list after the other."""
+        for place, of_list in enumerate(prompts):
+            yield place, self._responses(of_list, max_new_tokens)
+
     @torch.inference_mode()
-    def generate(self, prompts: list[str], max_new_tokens: int) -> list[Generated]:
+    def _responses(self, prompts: list[Prompt], max_new_tokens: int) -> list[Generated]:
         """Return one greedy response per prompt, in order."""
         generated: dict[int, Generated] = {}
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         for start in tqdm(range(0, len(order), self._batch_size), desc="batches", mininterval=5):
             indices = order[start : start + self._batch_size]
-            batch = self._tokenizer(
-                [prompts[i] for i in indices], add_special_tokens=False, padding=True, return_tensors="pt"
-            ).to(self._device)
+            batch = self._tokenizer.pad({"input_ids": [prompts[i] for i in indices]}, return_tensors="pt")
+            batch = batch.to(self._device)
             output = self._model.generate(
                 **batch,
                 max_new_tokens=max_new_tokens,

@@ -1,12 +1,15 @@
 """The vLLM engine, on GPUs or with vLLM's CPU build."""
 
 import os
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from generalthinker.config.training import EvaluationSettings, max_lora_rank
-from generalthinker.generation.base import EngineUnavailableError, Generated
+from generalthinker.generation.base import EngineUnavailableError, Generated, Prompt
 
 
 class VllmEngine:
@@ -40,10 +43,10 @@ class VllmEngine:
         try:
             if adapter is not None:
                 arguments |= {"enable_lora": True, "max_lora_rank": max_lora_rank(_rank(adapter))}
-            self._llm = LLM(**arguments)
+            self.llm = LLM(**arguments)
         except Exception as error:
             raise EngineUnavailableError(f"vllm did not start: {error}") from error
-        self._adapter = LoRARequest("adapter", 1, str(adapter)) if adapter is not None else None
+        self.adapter = LoRARequest("adapter", 1, str(adapter)) if adapter is not None else None
         self.description = {
             "engine": "vllm",
             "engine_version": _version(),
@@ -53,25 +56,39 @@ class VllmEngine:
             "device": "cpu" if current_platform.is_cpu() else torch.cuda.get_device_name(0),
         }
 
-    def generate(self, prompts: list[str], max_new_tokens: int) -> list[Generated]:
-        """Return one greedy response per prompt, in order."""
+    def generate(self, prompts: list[list[Prompt]], max_new_tokens: int) -> Iterator[tuple[int, list[Generated]]]:
+        """Yield (place, responses) for every list in `prompts` as soon as its last response is there.
+
+        All prompts are queued at once, so that the prompts of the next list fill the batch while the last, long
+        responses of one list are still being generated.
+        """
         from vllm import SamplingParams
 
-        # vLLM would add special tokens to those of the chat template, so the prompts are tokenised here.
-        tokenizer = self._llm.get_tokenizer()
-        encoded = tokenizer(prompts, add_special_tokens=False)["input_ids"]
-        tokenised: Any = [{"prompt_token_ids": ids} for ids in encoded]
-        outputs = self._llm.generate(
-            tokenised,
-            SamplingParams(temperature=0.0, max_tokens=max_new_tokens, skip_special_tokens=True),
-            lora_request=self._adapter,
-        )
-        return [
-            Generated(
-                output.outputs[0].text, len(output.outputs[0].token_ids), output.outputs[0].finish_reason == "length"
-            )
-            for output in outputs
-        ]
+        sampling = SamplingParams(temperature=0.0, max_tokens=max_new_tokens, skip_special_tokens=True)
+        places: dict[str, tuple[int, int]] = {}
+        responses: list[dict[int, Generated]] = [{} for _ in prompts]
+        for place, of_list in enumerate(prompts):
+            tokenised: Any = [{"prompt_token_ids": prompt} for prompt in of_list]
+            requests = self.llm.enqueue(tokenised, sampling, lora_request=self.adapter, use_tqdm=False)
+            for number, request in enumerate(requests):
+                # The output's id is the number before the random suffix.
+                places[request.partition("-")[0]] = (place, number)
+            if not of_list:
+                yield place, []
+        engine = self.llm.llm_engine
+        with tqdm(total=len(places), desc="responses", mininterval=5) as progress:
+            while engine.has_unfinished_requests():
+                output: Any
+                for output in engine.step():
+                    if not output.finished:
+                        continue
+                    place, number = places[output.request_id]
+                    answer = output.outputs[0]
+                    finished = Generated(answer.text, len(answer.token_ids), answer.finish_reason == "length")
+                    responses[place][number] = finished
+                    progress.update()
+                    if len(responses[place]) == len(prompts[place]):
+                        yield place, [responses[place][number] for number in range(len(prompts[place]))]
 
 
 def _rank(adapter: Path) -> int:

@@ -1,22 +1,21 @@
 """One cell's accuracy, computed from grades that are checked against the questions of their benchmarks."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from generalthinker.config.settings import Settings
 from generalthinker.errors import StageError
-from generalthinker.files import read_json, read_parquet
+from generalthinker.files import read_columns, read_json
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
 from generalthinker.reporting.statistics import Interval, interval_of_mean, sample_deviation, wilson
 from generalthinker.reporting.tables import Cell
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+COLUMNS = ["benchmark", "id", "correct", "reason", "truncated"]
 NO_BOX_REASONS = ("no_box", "unbalanced_box")
 SEPARATOR = "; "
 
@@ -56,7 +55,8 @@ class GradeFiles:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.layout = Layout(settings.results)
-        self._read: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
+        # Path of the grades → benchmark → its verdicts as dictionaries of COLUMNS; and how they were generated.
+        self._read: dict[str, tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]] = {}
         self._expected: dict[str, tuple[int, set[str] | None]] = {}
 
     def tally(self, run: RunSpec, benchmark: str) -> tuple[Tally, dict[str, Any]]:
@@ -69,20 +69,20 @@ class GradeFiles:
         if path not in self._read:
             if not Path(path).exists():
                 raise IncompleteResultsError(f"{path}: no such file; run `snakemake {path}` first")
-            self._read[path] = read_parquet(path)
-        frame, metadata = self._read[path]
-        grades = frame[frame["benchmark"] == benchmark]
-        self._check(path, benchmark, grades["id"].astype(str))
+            self._read[path] = _read_grades(path)
+        verdicts, generation = self._read[path]
+        grades = verdicts.get(benchmark, [])
+        self._check(path, benchmark, [str(grade["id"]) for grade in grades])
         tally = Tally(
-            correct=int(grades["correct"].sum()),
+            correct=sum(grade["correct"] for grade in grades),
             total=len(grades),
-            no_box=int(grades["reason"].isin(NO_BOX_REASONS).sum()),
-            truncated=int(grades["truncated"].sum()),
+            no_box=sum(grade["reason"] in NO_BOX_REASONS for grade in grades),
+            truncated=sum(grade["truncated"] for grade in grades),
         )
-        return tally, metadata.get("generation") or {}
+        return tally, generation
 
-    def _check(self, path: str, benchmark: str, ids: "pd.Series") -> None:
-        if ids.empty:
+    def _check(self, path: str, benchmark: str, ids: list[str]) -> None:
+        if not ids:
             raise IncompleteResultsError(
                 f"{path}: benchmark {benchmark!r} is missing; delete the file and run `snakemake {path}` again"
             )
@@ -90,7 +90,7 @@ class GradeFiles:
             self._expected[benchmark] = self._questions(benchmark)
         count, expected = self._expected[benchmark]
         problems = []
-        if double := sorted(ids[ids.duplicated()].unique()):
+        if double := sorted(id for id, times in Counter(ids).items() if times > 1):
             problems.append(f"{_some(double)} graded more than once")
         if len(ids) != count:
             problems.append(f"expected {count} questions, found {len(ids)}")
@@ -112,10 +112,19 @@ class GradeFiles:
         questions = Path(self.layout.benchmark(slug(benchmark)))
         ids = None
         if questions.exists():
-            import pyarrow.parquet as pq  # here, because status and plan import this module and must start quickly
-
-            ids = set(pq.read_table(questions, columns=["id"]).column("id").to_pandas().astype(str)[:limit])
+            columns, _ = read_columns(questions, ["id"])
+            ids = set(map(str, columns["id"][:limit]))
         return min(count, limit or count), ids
+
+
+def _read_grades(path: str) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
+    """Return benchmark → its verdicts as dictionaries of COLUMNS, and how the responses were generated."""
+    columns, metadata = read_columns(path, COLUMNS)
+    verdicts: dict[str, list[dict[str, Any]]] = {}
+    for values in zip(*(columns[name] for name in COLUMNS), strict=True):
+        verdict = dict(zip(COLUMNS, values, strict=True))
+        verdicts.setdefault(verdict["benchmark"], []).append(verdict)
+    return verdicts, metadata.get("generation") or {}
 
 
 def read_manifest(settings: Settings, benchmark: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The file formats of tables: CSV with plain numbers, Markdown with intervals and reported values, LaTeX."""
 
+from csv import writer
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
@@ -9,9 +9,6 @@ from generalthinker.config.settings import Settings
 from generalthinker.files import replacing, write_text
 from generalthinker.reporting.display import Display, Entry
 from generalthinker.reporting.rows import join_rows, partial_rows
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LATEX_CHARACTERS = str.maketrans(
     {
@@ -47,7 +44,7 @@ def write_table(settings: Settings, table: str, row_files: list[Path], csv: Path
     Raises IncompleteResultsError if a row of the table has no file in `row_files`, which are joined by their names.
     """
     display = join_rows(settings, table, row_files)
-    _write(display, csv_frame(display), csv, md, tex)
+    _write(display, csv_lines(display), csv, md, tex)
 
 
 def write_partial_table(settings: Settings, table: str, csv: Path, md: Path, tex: Path) -> Display:
@@ -56,29 +53,27 @@ def write_partial_table(settings: Settings, table: str, csv: Path, md: Path, tex
     A last column of the CSV says how many cells of each row are missing, so that nobody takes it for the whole table.
     """
     display, missing = partial_rows(settings, table)
-    frame = csv_frame(display)
-    frame["missing_cells"] = missing or 0
-    _write(display, frame, csv, md, tex)
+    heading, *body = csv_lines(display)
+    counted = [[*line, str(count)] for line, count in zip(body, missing or [0] * len(body), strict=True)]
+    _write(display, [[*heading, "missing_cells"], *counted], csv, md, tex)
     return display
 
 
-def _write(display: Display, frame: "pd.DataFrame", csv: Path, md: Path, tex: Path) -> None:
-    with replacing(csv) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
+def _write(display: Display, lines: list[list[str]], csv: Path, md: Path, tex: Path) -> None:
+    with replacing(csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer(file, lineterminator="\n").writerows(lines)
     write_text(md, markdown(display))
     write_text(tex, latex(display))
 
 
-def csv_frame(display: Display) -> "pd.DataFrame":
-    """Return the table with one column per value: group (where there is one), row label, then the columns."""
-    import pandas as pd
-
+def csv_lines(display: Display) -> list[list[str]]:
+    """Return the lines of the CSV, headings first: group (where there is one), row label, then a column per value."""
     grouped = any(row.group is not None for row in display.rows)
-    body = [
-        ([row.group] if grouped else []) + [row.label, *(entry.value for entry in row.entries)] for row in display.rows
-    ]
     label = display.label.lower().replace("-", "")
-    return pd.DataFrame(body, columns=[*(["group"] if grouped else []), label, *display.columns])
+    heading = [*(["group"] if grouped else []), label, *display.columns]
+    values = [[row.label, *(entry.value for entry in row.entries)] for row in display.rows]
+    groups = [[row.group or ""] if grouped else [] for row in display.rows]
+    return [heading, *(group + line for group, line in zip(groups, values, strict=True))]
 
 
 def markdown(display: Display) -> str:
