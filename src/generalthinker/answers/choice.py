@@ -9,16 +9,17 @@ from generalthinker.records import LETTERS
 
 _REFERENCE = re.compile(r"([A-Z])(?:\.|$)")
 _NAMED = r"(?:(?:the\s+)?(?:correct\s+|final\s+)?(?:option|choice|answer)\s*(?:is)?\s*:?\s*)?"
-_LETTER = re.compile(r"[(\[\"]?\s*([A-Z])\s*[)\]\"]?\s*[.:)]?")
-_NAMED_LETTER = re.compile(rf"{_NAMED}{_LETTER.pattern}", re.IGNORECASE)
+_NAMED_LETTER = re.compile(rf"{_NAMED}[(\[\"]?\s*([A-Z])\s*[)\]\"]?\s*[.:)]?", re.IGNORECASE)
 _LETTER_AND_TEXT = re.compile(
-    rf"(?i:{_NAMED})(?:[(\[]\s*([A-Z])\s*[)\]]\s*(?:[.:]|[-—]\s)?|([A-Z])\s*[.:)]|([A-Z])\s+[-—]\s)\s*(\S.*)", re.DOTALL
+    rf"(?i:{_NAMED}(?:[(\[]\s*([A-Z])\s*[)\]]\s*(?:[.:]|[-—]\s)?|([A-Z])\s*[.:)]|([A-Z])\s+[-—]\s))\s*(\S.*)", re.DOTALL
 )
 _LETTER_THEN_TEXT = re.compile(rf"(?i:{_NAMED})([A-Z])(?:\s*\((.*)\)|[\s,]\s*(\S.*))", re.DOTALL)
 # If one of these follows "C.", the answer does not simply choose option C: "C. and D.", "C. is wrong".
 _SAYS_MORE_THAN_A_LETTER = re.compile(
-    r"^(?:[,;/&?]|(?:and|or|nor|is|isn't)\b)|(?:[,;/&]|\b(?:and|or|not))\s*\(?[A-Z]\)?(?![\w'])|(?<!\w)\(?[A-Z][).:](?!\w)"
+    r"^(?:[,;/&?]|(?:and|or|nor|is|isn't)\b)|(?:[,;/&]|\b(?:and|or|not))\s*\(?[A-Z]\)?(?![\w'])"
+    r"|(?<!\w)\(?[A-Z][).:](?!\w)"
 )
+_NEGATION = re.compile(r"(?:not?|never)\b", re.IGNORECASE)
 MAX_CHARACTERS = 5000
 
 
@@ -51,8 +52,6 @@ def _chosen(given: str, options: Sequence[str]) -> tuple[set[int], str]:
     """
     spelled = [unwrap(tidy(option)) for option in options]
     places = range(len(options))
-    if (match := _LETTER.fullmatch(given)) and given not in spelled and _index(match[1]) in places:
-        return {_index(match[1])}, "letter"
     if len(given) == 1 and given.isupper() and _index(given) in places:
         return {_index(given)}, "letter"
     if exact := {place for place in places if spelled[place] == given}:
@@ -61,14 +60,20 @@ def _chosen(given: str, options: Sequence[str]) -> tuple[set[int], str]:
         return {_index(match[1])}, "letter"
     if len(given) > MAX_CHARACTERS:
         return set(), "option_text"
-    keys = [_loose(option) for option in options]
-    if (named := _with_text(given, keys)) is not None:
-        return {named}, "letter"
-    alike = {place for place in places if keys[place] == _loose(given)}
-    return alike if len({spelled[place] for place in alike}) == 1 else set(), "option_text"
+    if alike := _alike(given, spelled):
+        return alike if len({spelled[place] for place in alike}) == 1 else set(), "option_text"
+    named = _with_text(given, spelled)
+    return set() if named is None else {named}, "letter"
 
 
-def _with_text(given: str, keys: list[str]) -> int | None:
+def _alike(given: str, options: list[str]) -> set[int]:
+    """Return the options whose text is `given`; letter case decides only between those that differ in nothing else."""
+    text = _loose(given)
+    alike = {place for place, option in enumerate(options) if _loose(option) == text}
+    return {place for place in alike if key(options[place]) == key(given)} or alike
+
+
+def _with_text(given: str, options: list[str]) -> int | None:
     """Return the option that "C. text" names; None if the text is another option's or the answer has another form."""
     if match := _LETTER_AND_TEXT.fullmatch(given):
         letter, rest, delimited = match[1] or match[2] or match[3], match[4], True
@@ -78,20 +83,25 @@ def _with_text(given: str, keys: list[str]) -> int | None:
     else:
         return None
     index = _index(letter)
-    if index >= len(keys):
+    if index >= len(options):
         return None
-    named = {place for place, text in enumerate(keys) if text == _loose(rest)}
+    named = _alike(rest, options)
     if index in named:
         return index
+    delimited = delimited and letter.isupper()  # "e. 1.5 M" quotes option E, "i. e." does not name option I
     # "C. B", "C. text of option D" and "C. and D." choose no option.
     if not delimited or named or _NAMED_LETTER.fullmatch(rest) or _SAYS_MORE_THAN_A_LETTER.search(rest):
         return None
-    return index
+    # "C. not a cat" chooses none either, unless option C begins in this way
+    negation = _NEGATION.match(rest)
+    return (
+        None if negation and (not _NEGATION.match(options[index]) or _alike(rest[negation.end() :], options)) else index
+    )
 
 
 def _loose(text: str) -> str:
     """Return a text without layout, letter case, spaces and thousands commas, to compare an option with an answer."""
-    return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", key(canonical_latex(text))).casefold()
+    return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", key(canonical_latex(text.casefold())))
 
 
 def _index(letter: str) -> int:

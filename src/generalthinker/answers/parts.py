@@ -1,5 +1,6 @@
 """Splitting an answer into its parts: several values, or the entries of a tuple, interval or vector."""
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ _TOKEN = re.compile(
 _OPENING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle"}
 _CLOSING = {")", "]", "}", r"\}", r"\rangle"}
 _SEPARATORS = {",", ";", "and", "or", r"\cup"}
+MAX_SIGNS = 4
 _COLUMN = re.compile(
     r"\\begin\{([pb]matrix)\}((?:(?!\\begin|\\end|&).)*\\\\(?:(?!\\begin|\\end|&).)*)\\end\{\1\}", re.DOTALL
 )
@@ -21,6 +23,16 @@ def split_values(text: str) -> list[str] | None:
     values = [value for part in _split(text if inner is None else inner) for value in _signs(part)]
     values = [value for value in values if value]
     return values if inner is not None or len(values) > 1 else None
+
+
+def is_set(text: str) -> bool:
+    r"""Return whether a text is a set in braces, such as `\{1, 2\}`."""
+    return _enclosed(text, r"\{", r"\}") is not None
+
+
+def sides(text: str) -> list[str]:
+    r"""Return the sides of an equation; `=` inside brackets, as in `\sum_{k=1}^{3} k`, is no sign of equality."""
+    return _split(text, {"="})
 
 
 def brackets(text: str) -> tuple[str, list[str]] | None:
@@ -67,11 +79,11 @@ def _enclosed(text: str, opening: str, closing: str) -> str | None:
     return text[len(opening) : end]
 
 
-def _split(text: str) -> list[str]:
+def _split(text: str, separators: set[str] = _SEPARATORS) -> list[str]:
     """Return the parts of `text` between the separators that are outside all brackets."""
     parts, start = [], 0
     for token, position, depth in _tokens(text):
-        if depth == 0 and token in _SEPARATORS:
+        if depth == 0 and token in separators:
             parts.append(text[start:position].strip())
             start = position + len(token)
     parts.append(text[start:].strip())
@@ -79,9 +91,16 @@ def _split(text: str) -> list[str]:
 
 
 def _signs(text: str) -> list[str]:
-    r"""Return both values of an expression with `\pm` or `\mp`, and any other expression alone."""
-    if not _PLUS_MINUS.search(text):
+    r"""Return the values of an expression with `\pm` or `\mp`, and any other expression alone.
+
+    The signs of `\pm 1 \pm i` are independent: it has four values. Beside a `\mp`, all signs change together.
+    """
+    signs = _PLUS_MINUS.findall(text)
+    if not signs:
         return [text]
-    upper = {"pm": "+", "mp": "-"}
-    lower = {"pm": "-", "mp": "+"}
-    return [_PLUS_MINUS.sub(lambda match: upper[match[1]], text), _PLUS_MINUS.sub(lambda match: lower[match[1]], text)]
+    if "mp" in signs or len(signs) > MAX_SIGNS:
+        choices = [["+" if sign == "pm" else "-" for sign in signs], ["-" if sign == "pm" else "+" for sign in signs]]
+    else:
+        choices = [list(choice) for choice in itertools.product("+-", repeat=len(signs))]
+    between = _PLUS_MINUS.split(text)[::2]
+    return ["".join(itertools.chain(*zip(between, [*choice, ""], strict=True))) for choice in choices]
