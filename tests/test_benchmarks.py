@@ -18,8 +18,13 @@ LINES = {
         r"\| step_vs_trl \| [\d.]+ \|.*",
         r"written to .*bench.json",
     ],
-    "grading_ablation": [r"Counter\(.*\)", r" +\d+ +\d+ +\d+  units.*"],
-    "grading_rewrites": [r"minerva: rewrites graded as wrong: 0 of \d+, \{\}"],
+    "grading_ablation": [r" +\d+ +\d+ +\d+  symbols keep their case", r" +\d+ +\d+ +\d+  units"],
+    "grading_rewrites": [
+        r"minerva: rewrites graded as wrong: 0 of [1-9]\d*, \{\}",
+        r"olympiadbench: rewrites graded as wrong: 0 of [1-9]\d*, \{\}",
+        r"minerva: mutants graded as right: 0 of [1-9]\d*, \{\}",
+        r"olympiadbench: mutants graded as right: 0 of [1-9]\d*, \{\}",
+    ],
     "grading_speed": [
         r"multiple choice: 100 responses, \d+ characters each, [\d.]+ s",
         r"mathematics: 100 responses, \d+ characters each, [\d.]+ s",
