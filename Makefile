@@ -7,13 +7,14 @@ CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 BIN := .venv/bin
 READY := .venv/.ready-$(PLATFORM)
 
-.PHONY: help demo test recovery bench check style lint format lock clean
+.PHONY: help demo test recovery bench check-benchmarks check style lint format lock clean
 
 help:
 	@echo "make demo     run the whole pipeline with the embedded default (no GPU, no download of models or data)"
 	@echo "make test     run the tests"
 	@echo "make recovery run the long tests of a sweep on a real SLURM while things break; needs root and SLURM"
 	@echo "make bench    measure speed against TRL, bare vLLM and the targets; leave the machine alone meanwhile"
+	@echo "make check-benchmarks  run every program of benchmarks/ in brief: does it still work?"
 	@echo "make check    run style checks, type checks and the fast tests, in less than a minute"
 	@echo "make venv     only install the environment; PLATFORM=cuda on a machine with GPUs"
 	@echo "make lint     run all checks of CI except the tests; make format fixes most problems"
@@ -47,6 +48,9 @@ recovery: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
+
+check-benchmarks: $(READY)
+	$(BIN)/pytest -m benchmark tests/test_benchmarks.py
 
 check: style
 	$(BIN)/pytest -q -n $(CORES) --fast --hypothesis-profile fast
