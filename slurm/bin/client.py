@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Stands before SLURM's sbatch, squeue and scontrol on the PATH of a session, and bridges an unreachable slurmctld.
+"""Stands before SLURM's sbatch, sinfo, squeue and scontrol on a session's PATH, and bridges an unreachable slurmctld.
 
 Snakemake's SLURM plugin 2.8 forgets all its jobs when one status query fails, and then waits for ever; a submission
 that fails uses up one of a job's retries. So here:
 
 sbatch  is repeated until slurmctld can be reached; the number of the job is written down.
+sinfo   is repeated too: the plugin asks it for the default partition before each submission.
 squeue  that cannot reach slurmctld lists no job and succeeds, which the plugin takes for "not listed yet". A job that
         was submitted here and is no longer listed gets the state UNKNOWN: the plugin then takes it for ended, and
         Snakemake looks whether its outputs are there.
@@ -65,13 +66,7 @@ def submitted_file(session: str) -> Path:
 def sbatch(arguments: list[str]) -> int:
     """Submit, again and again while slurmctld cannot be reached."""
     script = None if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
-    while True:
-        done = subprocess.run([real("sbatch"), *arguments], input=script, capture_output=True)
-        if done.returncode == 0 or not UNREACHABLE.search(done.stderr.decode(errors="replace")):
-            break
-        time.sleep(PAUSE_SECONDS)
-    sys.stdout.buffer.write(done.stdout)
-    sys.stderr.buffer.write(done.stderr)
+    done = repeated("sbatch", arguments, script)
     session, number = name_of(arguments), re.search(rb"\d+", done.stdout)
     if done.returncode == 0 and session and number:
         file = submitted_file(session)
@@ -79,6 +74,23 @@ def sbatch(arguments: list[str]) -> int:
         with file.open("a") as record:
             record.write(f"{number[0].decode()} {time.time():.0f}\n")
     return done.returncode
+
+
+def sinfo(arguments: list[str]) -> int:
+    """Report partitions and nodes, as soon as slurmctld can be reached."""
+    return repeated("sinfo", arguments).returncode
+
+
+def repeated(command: str, arguments: list[str], script: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run SLURM's own command, again and again while slurmctld cannot be reached; pass on what it prints."""
+    while True:
+        done = subprocess.run([real(command), *arguments], input=script, capture_output=True)
+        if done.returncode == 0 or not UNREACHABLE.search(done.stderr.decode(errors="replace")):
+            break
+        time.sleep(PAUSE_SECONDS)
+    sys.stdout.buffer.write(done.stdout)
+    sys.stderr.buffer.write(done.stderr)
+    return done
 
 
 def squeue(arguments: list[str]) -> int:
@@ -121,4 +133,5 @@ def scontrol(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit({"sbatch": sbatch, "squeue": squeue, "scontrol": scontrol}[Path(sys.argv[0]).name](sys.argv[1:]))
+    commands = {"sbatch": sbatch, "sinfo": sinfo, "squeue": squeue, "scontrol": scontrol}
+    sys.exit(commands[Path(sys.argv[0]).name](sys.argv[1:]))
