@@ -34,8 +34,7 @@ TARGETS = {
 
 def run(script: str, *options: str) -> dict[str, Any]:
     """Run a benchmark in a process of its own, with its output shown, and return what it wrote as JSON."""
-    # One thread: with several, a busy machine makes them wait for each other, and ratios mean little.
-    environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # several threads that wait for each other disturb ratios
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "measured.json"
         command = [sys.executable, str(HERE / script), "--json", str(file), *options]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
+import torch
 
 matplotlib.use("Agg")
 from generalthinker.reporting import figures
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="measured steps per point, after one more")
     parser.add_argument("--brief", action="store_true", help="one short panel: does it run?")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     panels = {"limit of a response (tokens)": [16.0, 32.0]} if arguments.brief else PANELS
     rounds = 1 if arguments.brief else arguments.rounds
     seconds: dict[str, dict[str, list[float]]] = {}
@@ -66,7 +68,7 @@ def main() -> None:
         for axis, (panel, values) in zip(axes, panels.items(), strict=True):
             for index, variant in enumerate(VARIANTS):
                 axis.plot(values, seconds[panel][variant], "o-", color=figures.COLOURS[index], label=LABELS[variant])
-            axis.set(xlabel=panel, ylabel="s per step after sampling", ylim=(0, None))
+            axis.set(xlabel=panel, ylabel="processor s per step after sampling", ylim=(0, None))
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
         figures.save(figure, arguments.out, arguments.out.with_suffix(".pdf"))

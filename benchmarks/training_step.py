@@ -104,9 +104,13 @@ LABELS = {
 
 
 def synchronised() -> float:
-    """Return the time in seconds when the device has finished its work."""
-    if CUDA:
-        torch.cuda.synchronize()
+    """Return the time in seconds when the GPU has finished its work; without one, this process's processor time.
+
+    Processor time does not depend on what else the machine does. It is that of one thread (see `main`).
+    """
+    if not CUDA:
+        return time.process_time()
+    torch.cuda.synchronize()
     return time.perf_counter()
 
 
@@ -268,7 +272,7 @@ def measure(
         kernel = attention_kernel(trainers["ours"]) if CUDA and "ours" in trainers else "cpu"
     prompt = trainers[variants[0]].logged["num_tokens"] / count - statistics.mean(map(len, replayed))
     result: dict[str, Any] = {
-        "device": torch.cuda.get_device_name(0) if CUDA else f"CPU, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name(0) if CUDA else "CPU, processor time of one thread",
         "torch": torch.__version__,
         "responses": count,
         "prompt_tokens_mean": round(prompt, 1),
@@ -392,6 +396,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.brief:
         vars(arguments).update(geometry=["brief"], rounds=1, responses=8)
+    torch.set_num_threads(1)
     flat = bench(arguments)
     if arguments.json:
         arguments.json.write_text(json.dumps(flat, indent=1) + "\n")
