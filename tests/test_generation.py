@@ -140,11 +140,13 @@ def test_an_adapter_that_vllm_serves_gives_the_greedy_text_of_the_merged_model(t
     model.save_pretrained(tmp_path / "adapter")
     model.merge_and_unload().save_pretrained(tmp_path / "merged")
     tokenizer.save_pretrained(tmp_path / "merged")
-    prompts = [question_prompt(tokenizer, row["question"]) for row in tiny.questions(40)]
+    prompts = question_prompts(tokenizer, 40)
     vllm = tiny.EVALUATION.model_copy(update={"engine": "vllm"})
-    served = open_engine(vllm, tiny_model, tmp_path / "adapter").generate(prompts, 24)
-    assert served == open_engine(vllm, tmp_path / "merged", None).generate(prompts, 24)
-    assert served != open_engine(tiny.EVALUATION, tiny_model, None).generate(prompts, 24), "the adapter changes texts"
+    [(_, served)] = open_engine(vllm, tiny_model, tmp_path / "adapter").generate([prompts], 24)
+    [(_, merged)] = open_engine(vllm, tmp_path / "merged", None).generate([prompts], 24)
+    [(_, plain)] = open_engine(tiny.EVALUATION, tiny_model, None).generate([prompts], 24)
+    assert served == merged
+    assert served != plain, "the adapter changes texts"
 
 
 def test_vllm_by_name_fails_where_it_cannot_start_and_auto_falls_back(tiny_model, monkeypatch, caplog):
