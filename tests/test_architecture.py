@@ -11,7 +11,7 @@ from generalthinker.methods import FAMILIES
 PACKAGE = Path(__file__).parent.parent / "src/generalthinker"
 FOUNDATION = {
     *("errors", "records", "files", "paths", "prompts", "provenance", "sections", "metrics", "methods", "config"),
-    *("code_versions", "disk", "identity", "joblog", "keeping", "lock", "slurm"),
+    *("code_versions", "decoding", "disk", "identity", "joblog", "keeping", "lock", "slurm"),
 }
 # package → what it may import of the project besides itself
 ALLOWED = {
@@ -20,6 +20,7 @@ ALLOWED = {
     "disk": {"errors"},
     "files": {"disk"},
     "paths": set(),
+    "decoding": set(),
     "prompts": set(),
     "provenance": set(),
     "sections": set(),

@@ -189,3 +189,8 @@ def test_an_unknown_bound_is_refused_with_the_known_ones():
 def test_no_gradient_flows_through_credit():
     done = token_advantages(torch.ones(1), torch.randn(1, 3, requires_grad=True), torch.ones(1, 3), strength=0.1)
     assert not done.requires_grad
+
+
+def test_completions_without_tokens_are_refused():
+    with pytest.raises(ValueError, match="expected at least one token per response"):
+        modulate(torch.ones(2), torch.zeros(2, 0), torch.zeros(2, 0, dtype=torch.bool), strength=0.1)

@@ -1,5 +1,8 @@
 """Both engines give the same greedy text, nothing is generated twice, and a missing engine is reported."""
 
+import json
+import shutil
+
 import pandas as pd
 import pytest
 import torch
@@ -125,6 +128,33 @@ def test_vllm_and_transformers_agree_in_float32(tiny_model, tokenizer):
         assert engine.description["engine"] == name
     assert answers["vllm"] == answers["transformers"]
     assert [len(answers["vllm"][place]) for place in range(4)] == [3, 0, 27, 10]
+
+
+SAMPLING_OF_A_CHECKPOINT = {"do_sample": True, "repetition_penalty": 1.8, "temperature": 0.7, "top_p": 0.8, "top_k": 20}
+
+
+@pytest.fixture
+def with_sampling_parameters(tmp_path, tiny_model):
+    """Return the tiny model's folder with sampling parameters as Qwen2.5-Instruct ships them, only stronger."""
+    folder = tmp_path / "instruct"
+    shutil.copytree(tiny_model, folder)
+    own = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(own | SAMPLING_OF_A_CHECKPOINT))
+    return folder
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("engine", ["transformers", "vllm"])
+def test_sampling_parameters_of_the_checkpoint_do_not_change_greedy_decoding(
+    with_sampling_parameters, tiny_model, tokenizer, engine
+):
+    prompts = question_prompts(tokenizer, 12)
+    settings = tiny.EVALUATION.model_copy(update={"engine": engine})
+    [(_, got)] = open_engine(settings, with_sampling_parameters, None).generate([prompts], 24)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    for response, prompt in zip(got, prompts, strict=True):
+        ids = model.generate(torch.tensor([prompt]), max_new_tokens=24, do_sample=False)[0, len(prompt) :]
+        assert response.text == tokenizer.decode(ids, skip_special_tokens=True)
 
 
 @pytest.mark.vllm

@@ -1,5 +1,8 @@
 """The trainer against stock TRL, bit for bit, and against the method's equations replayed in float64."""
 
+import json
+import shutil
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -138,6 +141,41 @@ def test_additive_modulation_moves_the_policy_even_with_equal_rewards(tmp_path, 
     before = lora(trainer)
     trainer.train()
     assert not same(before, lora(trainer)), "equation 10 adds β m whatever the response's advantage"
+
+
+def test_rollouts_are_sampled_as_the_settings_say_whatever_the_checkpoint_ships(tmp_path, tiny_model):
+    """Qwen2.5-Instruct ships a repetition penalty, a temperature, top-p and top-k; here they are stronger."""
+    shipped = tmp_path / "instruct"
+    shutil.copytree(tiny_model, shipped)
+    own = json.loads((shipped / "generation_config.json").read_text())
+    sampling = {
+        "do_sample": True,
+        "repetition_penalty": 1.8,
+        "temperature": 0.1,
+        "top_p": 0.5,
+        "no_repeat_ngram_size": 2,
+    }
+    (shipped / "generation_config.json").write_text(json.dumps(own | sampling))
+    sampled = []
+    for place, model in enumerate((tiny_model, shipped)):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        _, _, trainer = make(folder, model, "Binary-RL", max_steps=1)
+        rollouts = record_rollouts(trainer)
+        trainer.train()
+        sampled.append(rollouts[0][1]["completion_ids"])
+    assert torch.equal(*sampled)
+
+
+def test_dropout_is_off_while_rewards_and_credit_are_computed(tmp_path, tiny_model):
+    lora_settings = {"rank": 4, "alpha": 8, "dropout": 0.5}
+    _, _, trainer = make(tmp_path, tiny_model, "GeneralThinker", lora=lora_settings, max_steps=1)
+    move_adapter(trainer)
+    trainer.model.train()
+    contexts, spans = ["What is 1 + 1?"], ["2}"]
+    first, second = (trainer.span_logps(contexts, spans) for _ in range(2))
+    assert first == second
+    assert trainer.model.training
 
 
 @pytest.mark.parametrize("what", ["reward", "log-probability", "loss"])

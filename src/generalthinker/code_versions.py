@@ -24,6 +24,7 @@ FILES = {
     "rewards": ("rewards",),
     "credit": ("credit",),
     "training": (
+        "decoding.py",
         "training/colocated.py",
         "training/lengths.py",
         "training/memory.py",
@@ -32,7 +33,7 @@ FILES = {
         "training/trainer.py",
         "training/validation.py",
     ),
-    "generation": ("generation",),
+    "generation": ("decoding.py", "generation"),
     "pretraining": ("models/tiny.py", "data/synthetic.py"),
 }
 OF_A_RUN = ("prompts", "answers", "rewards", "credit", "training")

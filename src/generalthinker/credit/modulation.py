@@ -64,13 +64,16 @@ def modulate(
     """Distribute the response advantages (B,) over tokens according to the signal s (B, T) of equation 7.
 
     `prefix_mask` (B, T) is True on reasoning tokens; tokens outside keep the response's advantage. `strength` is β,
-    `clip_threshold` τ (None: no token clipping). Raises ValueError if shapes disagree or `bound` is unknown.
+    `clip_threshold` τ (None: no token clipping). Raises ValueError if shapes disagree, T is 0
+    or `bound` is unknown.
     """
     if signal.shape != prefix_mask.shape or advantages.shape != signal.shape[:1]:
         raise ValueError(
             f"expected advantages (B,), signal (B, T) and prefix_mask (B, T); found {tuple(advantages.shape)}, "
             f"{tuple(signal.shape)} and {tuple(prefix_mask.shape)}"
         )
+    if not signal.size(1):
+        raise ValueError("expected at least one token per response (T > 0); found T = 0: the completions are empty")
     mask = prefix_mask.bool()
     response = advantages.unsqueeze(1).expand_as(signal)
     m = normalise(signal, mask)

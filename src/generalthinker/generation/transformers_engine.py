@@ -10,6 +10,7 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from generalthinker.config.training import EvaluationSettings
+from generalthinker.decoding import without_sampling_parameters
 from generalthinker.generation.base import Generated, Prompt
 
 
@@ -20,7 +21,9 @@ class TransformersEngine:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._batch_size = settings.batch_size
         self._tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
-        loaded: Any = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, settings.dtype))
+        loaded: Any = without_sampling_parameters(
+            AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, settings.dtype))
+        )
         if adapter is not None:
             from peft import PeftModel
 
@@ -53,9 +56,6 @@ class TransformersEngine:
                 **batch,
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
                 pad_token_id=self._tokenizer.pad_token_id,
             )
             for i, ids in zip(indices, output[:, batch["input_ids"].shape[1] :].tolist(), strict=True):

@@ -64,7 +64,18 @@ class VllmEngine:
         """
         from vllm import SamplingParams
 
-        sampling = SamplingParams(temperature=0.0, max_tokens=max_new_tokens, skip_special_tokens=True)
+        # vLLM uses the checkpoint's sampling parameters only where a call has none at all.
+        sampling = SamplingParams(
+            temperature=0.0,
+            top_p=1.0,
+            top_k=0,
+            min_p=0.0,
+            repetition_penalty=1.0,
+            presence_penalty=0.0,
+            frequency_penalty=0.0,
+            max_tokens=max_new_tokens,
+            skip_special_tokens=True,
+        )
         places: dict[str, tuple[int, int]] = {}
         responses: list[dict[int, Generated]] = [{} for _ in prompts]
         for place, of_list in enumerate(prompts):

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, P
 from trl import GRPOConfig
 
 from generalthinker.config.settings import Settings
+from generalthinker.decoding import without_sampling_parameters
 from generalthinker.disk import naming_full_disk
 from generalthinker.files import read_json, read_parquet, write_json, write_parquet
 from generalthinker.identity import Identity
@@ -222,7 +223,7 @@ def build_trainer(settings: Settings, run: RunSpec, arguments: dict[str, Any]) -
         method=method,
         settings=settings.training,
         models={role: Path(layout.model(slug(entry))) for role, entry in method.models.items()},
-        model=AutoModelForCausalLM.from_pretrained(model_folder, dtype=dtype),
+        model=without_sampling_parameters(AutoModelForCausalLM.from_pretrained(model_folder, dtype=dtype)),
         args=GRPOConfig(**arguments),
         train_dataset=_rows_of(layout.train),
         eval_dataset=_rows_of(layout.validation) if settings.training.validate_every else None,

@@ -5,14 +5,15 @@ Differences from TRL: rewards may use the policy's probabilities (equation 6), a
 """
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object, set_seed
 from peft import PeftModel
-from torch import Tensor
+from torch import Tensor, nn
 from trl import GRPOTrainer
 
 from generalthinker.config.training import TrainingSettings
@@ -94,7 +95,8 @@ class MethodTrainer(GRPOTrainer):
     @torch.no_grad()
     def _policy_logps(self, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
         size = self.args.per_device_train_batch_size
-        return self._get_per_token_logps_and_entropies(self.model, ids, mask, keep, batch_size=size)[0]
+        with evaluating(self.model):
+            return self._get_per_token_logps_and_entropies(self.model, ids, mask, keep, batch_size=size)[0]
 
     def _get_per_token_logps_and_entropies(
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **others
@@ -332,6 +334,17 @@ class MethodTrainer(GRPOTrainer):
             self._metrics["train" if self.model.training else "eval"][name].append(value)
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off inside the `with` block, so that rewards and credit are not random."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
 class Completions(Responses):
     """The completions that TRL has just scored, in the form that a method's `token_credit` receives."""
 
@@ -363,13 +376,14 @@ class Completions(Responses):
     def entropies(self) -> Tensor:
         """Return the current policy's entropies (B, T); see `Responses.entropies`."""
         trainer = self._trainer
-        return trainer._get_per_token_logps_and_entropies(
-            trainer.model,
-            *self._inputs(None),
-            self._output["completion_ids"].size(1),
-            batch_size=trainer.args.per_device_train_batch_size,
-            compute_entropy=True,
-        )[1]
+        with evaluating(trainer.model):
+            return trainer._get_per_token_logps_and_entropies(
+                trainer.model,
+                *self._inputs(None),
+                self._output["completion_ids"].size(1),
+                batch_size=trainer.args.per_device_train_batch_size,
+                compute_entropy=True,
+            )[1]
 
     def _inputs(self, prompts: list[str] | None) -> tuple[Tensor, Tensor]:
         """Return ids and attention mask (B, L) of prompts and completions."""
