@@ -71,7 +71,7 @@ def main() -> None:
             axis.set(xlabel=panel, ylabel="processor s per step after sampling", ylim=(0, None))
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
-        figures.save(figure, arguments.out, arguments.out.with_suffix(".pdf"))
+        figure.savefig(arguments.out, metadata={"Software": None})
 
 
 if __name__ == "__main__":
