@@ -121,3 +121,29 @@ def test_every_rule_has_log_message_resources_and_benchmark():
         for rule in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
             for directive in ("log", "message", "resources", "benchmark"):
                 assert f"    {directive}:" in rule, f"{file.name}: rule {rule.split(':')[0]} has no {directive}"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("training:\n  epochs: [1,\n", "not valid YAML: .*line 3, column 1"),
+        ("", "the file is empty; expected keys"),
+        ("a list\n", "expected a mapping at the top, found str"),
+    ],
+)
+def test_a_broken_configuration_file_is_named(tmp_path, content, words):
+    """Snakemake reads these files before any code of the workflow; it says only that one is not valid."""
+    broken = tmp_path / "mine.yaml"
+    broken.write_text(content)
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--configfile", "config/demo.yaml", broken, "--cores", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert re.search(rf"{re.escape(str(broken))}: {words}", output, re.DOTALL), output
+    assert "demo.yaml:" not in output
+    assert "Traceback" not in output
