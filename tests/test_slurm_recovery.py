@@ -1,6 +1,6 @@
 """A sweep of three runs on a real SLURM while things break: no step is done twice, and the results stay the same.
 
-`make recovery` runs all of it and the case in test_slurm.py, some twenty-five minutes on two cores; CI runs that case.
+`make recovery` runs all of it and the case in test_slurm.py, half an hour on two cores; CI runs that case.
 """
 
 import re

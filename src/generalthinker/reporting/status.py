@@ -183,36 +183,39 @@ def _print_failures(say: Callable[[str], None], works: list[Work], most: int) ->
     """Name what failed, or failed before and is queued again, with the error and the log."""
     failed = [work for work in works if work.error and work.state in ("failed", "stopped", "queued")]
     failed.sort(key=lambda work: work.state != "failed")
-    if not failed:
-        return
-    say("\nFailed or interrupted:")
-    for work in failed[:most]:
+    lines = []
+    for work in failed:
         attempt = f", attempt {work.attempt}" if work.attempt else ""
         job = f", SLURM job {work.job}" if work.job else ""
-        say(f"  {work.name} ({work.state}{attempt}{job}): {work.error}\n    {work.log}")
-    if len(failed) > most:
-        say(f"  and {len(failed) - most} more: --only failed,stopped,queued")
+        lines.append(f"  {work.name} ({work.state}{attempt}{job}): {work.error}\n    {work.log}")
+    _print_first(say, "\nFailed or interrupted:", lines, most, "--only failed,stopped,queued")
 
 
 def _print_sampling(say: Callable[[str], None], works: list[Work], most: int) -> None:
     """Name the runs whose rollouts are not sampled from the policy that is trained."""
-    differing = [work for work in works if work.sampling_differs]
-    if differing:
-        say("\nThe rollout engine differs from the trainer by more than rounding (docs/method.md, Colocated vLLM):")
-        for work in differing[:most]:
-            say(f"  {work.name}: KL {work.sampling_kl:.1e} nats per token at step {work.step}")
-        if len(differing) > most:
-            say(f"  and {len(differing) - most} more: --all")
+    lines = [
+        f"  {work.name}: KL {work.sampling_kl:.1e} nats per token at step {work.step}"
+        for work in works
+        if work.sampling_differs
+    ]
+    heading = "\nThe rollout engine differs from the trainer by more than rounding (docs/method.md, Colocated vLLM):"
+    _print_first(say, heading, lines, most, "--all")
 
 
 def _print_waiting(say: Callable[[str], None], works: list[Work], most: int) -> None:
-    waiting = [work for work in works if work.state == "waiting"]
-    if waiting:
-        say("\nWaiting for another process:")
-        for work in waiting[:most]:
-            say(f"  {work.name}: {work.detail}")
-        if len(waiting) > most:
-            say(f"  and {len(waiting) - most} more: --only waiting")
+    lines = [f"  {work.name}: {work.detail}" for work in works if work.state == "waiting"]
+    _print_first(say, "\nWaiting for another process:", lines, most, "--only waiting")
+
+
+def _print_first(say: Callable[[str], None], heading: str, lines: list[str], most: int, option: str) -> None:
+    """Print the first `most` of `lines`, if there are any, and which `option` shows the others."""
+    if not lines:
+        return
+    say(heading)
+    for line in lines[:most]:
+        say(line)
+    if len(lines) > most:
+        say(f"  and {len(lines) - most} more: {option}")
 
 
 def _print_other_code(

@@ -16,6 +16,7 @@ import torch
 import trl.trainer.utils
 from accelerate import Accelerator
 from torch import Tensor
+from trl import GRPOTrainer
 
 # (model inputs (b, l), labels (b, l), -100 where nothing is scored) → one or more tensors (b, l - 1), at each position
 # the value of the token after it
@@ -26,6 +27,78 @@ Batch = dict[str, Any]  # what TRL's loss receives: tensors whose first dimensio
 # A forward pass takes at most this many positions, padding included, unless one row alone is longer: on a GPU fewer do
 # not fill it; on a CPU more only pad more, and no longer fit its caches.
 POSITIONS = {"cuda": 4096, "cpu": 1024}
+
+# TRL logs these per backward pass, each as a mean over the pass's tokens.
+PER_TOKEN_METRICS = ("kl", "entropy", "clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean")
+
+
+class LengthGroupingTrainer(GRPOTrainer):
+    """TRL's trainer with passes over responses of similar length; without `group_by_length` it is TRL's as it is."""
+
+    # TRL's types also allow no batches and no model.
+    _buffered_inputs: Any
+    args: Any
+
+    def __init__(self, *, group_by_length: bool, **trl: Any) -> None:
+        self.group_by_length = group_by_length
+        self._calls: list[Batch] = []  # the inputs of the step's backward passes
+        super().__init__(**trl)
+
+    def _get_per_token_logps_and_entropies(
+        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **others
+    ):
+        if not self.group_by_length:
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **others
+            )
+
+        def forward(ids: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+            with self.accelerator.autocast(), labels_only():
+                outputs = model(input_ids=ids, labels=labels, fused_lm_head=True)
+            return (outputs.log_probs, outputs.entropy) if compute_entropy else (outputs.log_probs,)
+
+        scored = scored_tokens(forward, input_ids, attention_mask, logits_to_keep, self._positions(input_ids.size(1)))
+        return scored[0], scored[1] if compute_entropy else None, None
+
+    def _positions(self, width: int) -> int:
+        """Return the most positions of a pass: those of a micro-batch padded to `width`, or fewer."""
+        return min(POSITIONS[self.accelerator.device.type], self.args.per_device_train_batch_size * width)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        output["row"] = torch.arange(len(inputs), device=output["completion_ids"].device)
+        return output
+
+    def _prepare_inputs(self, generation_batch):
+        inputs = super()._prepare_inputs(generation_batch)
+        if not self.group_by_length:
+            return inputs
+        if self._buffered_inputs is not self._calls:
+            self._buffered_inputs = self._calls = by_length(self._buffered_inputs, self._positions, self.accelerator)
+        return self._calls[self._step % len(self._calls)]
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Return what a micro-batch adds to the step's loss: its own loss, weighted by its share of the responses."""
+        if not inputs:
+            return next(parameter for parameter in model.parameters() if parameter.requires_grad).sum() * 0
+        loss = self.batch_loss(model, inputs)
+        if not self.group_by_length:
+            return loss
+        if inputs is self._calls[-1]:
+            self._weight_by_tokens([call["tokens"] for call in self._calls if call])
+        return loss * inputs["share"]
+
+    def batch_loss(self, model, inputs: Batch) -> Tensor:
+        """Return the mean loss of a micro-batch's responses, divided by the number of micro-batches."""
+        return super().compute_loss(model, inputs)
+
+    def _weight_by_tokens(self, tokens: list[int]) -> None:
+        """Replace the values that TRL has logged for each call of this step by their means over the step's tokens."""
+        for name in PER_TOKEN_METRICS:
+            logged = self._metrics["train"].get(name)
+            if logged:
+                own = zip(logged[-len(tokens) :], tokens, strict=True)
+                logged[-len(tokens) :] = [sum(value * count for value, count in own) / max(1, sum(tokens))]
 
 
 def chunks(lengths: list[int], budget: int) -> list[list[int]]:

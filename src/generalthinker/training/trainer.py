@@ -14,7 +14,6 @@ import torch
 from accelerate.utils import gather_object, set_seed
 from peft import PeftModel
 from torch import Tensor, nn
-from trl import GRPOTrainer
 
 from generalthinker.config.training import TrainingSettings
 from generalthinker.methods.method import AnswerLoss, Method, Responses, ScoredRollout, Step
@@ -22,17 +21,14 @@ from generalthinker.rewards import Policy, Rollout, is_correct, reasoning_prefix
 from generalthinker.training.checkpoints import checkpoint_of
 from generalthinker.training.colocated import connect, engine_options
 from generalthinker.training.finite import require_finite
-from generalthinker.training.lengths import POSITIONS, by_length, labels_only, scored_tokens
+from generalthinker.training.lengths import LengthGroupingTrainer
 from generalthinker.training.memory import Memory, UpdateSlowPolicy
 from generalthinker.training.sampling_gap import SamplingGap
 from generalthinker.training.scoring import encode_spans, left_pad, prefix_tokens, span_logps
 from generalthinker.training.validation import decoding
 
-# TRL logs these per backward pass, each as a mean over the pass's tokens.
-PER_TOKEN_METRICS = ("kl", "entropy", "clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean")
 
-
-class MethodTrainer(GRPOTrainer):
+class MethodTrainer(LengthGroupingTrainer):
     """GRPO with a `Method`; each dataset row has the fields of a `records.Question` and its prompt.
 
     `models` are the folders of the additional models that the method needs, by role.
@@ -44,7 +40,6 @@ class MethodTrainer(GRPOTrainer):
     args: Any
     train_dataset: Any
     eval_dataset: Any
-    _buffered_inputs: Any
 
     def __init__(
         self, *, method: Method, settings: TrainingSettings, models: dict[str, Path] | None = None, **trl: Any
@@ -55,9 +50,8 @@ class MethodTrainer(GRPOTrainer):
         self.settings = settings
         self.models = models or {}
         self.seconds = {"rollout": 0.0, "scoring": 0.0}
-        self._calls: list[dict[str, Any]] | None = None  # the inputs of the step's backward passes
         with engine_options(settings):
-            super().__init__(reward_funcs=[self._reward_rollouts], **trl)
+            super().__init__(group_by_length=settings.group_by_length, reward_funcs=[self._reward_rollouts], **trl)
         self.sampling_gap = SamplingGap(self.accelerator)
         self.memory = Memory(self.model, method.slow_policy)
         self.add_callback(UpdateSlowPolicy(self.memory))
@@ -98,28 +92,10 @@ class MethodTrainer(GRPOTrainer):
         with evaluating(self.model):
             return self._get_per_token_logps_and_entropies(self.model, ids, mask, keep, batch_size=size)[0]
 
-    def _get_per_token_logps_and_entropies(
-        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **others
-    ):
-        if not self.settings.group_by_length:
-            outputs = super()._get_per_token_logps_and_entropies(
-                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **others
-            )
-            self.sampling_gap.trainer_logps = outputs[0].detach()
-            return outputs
-
-        def forward(ids: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-            with self.accelerator.autocast(), labels_only():
-                outputs = model(input_ids=ids, labels=labels, fused_lm_head=True)
-            return (outputs.log_probs, outputs.entropy) if compute_entropy else (outputs.log_probs,)
-
-        scored = scored_tokens(forward, input_ids, attention_mask, logits_to_keep, self._positions(input_ids.size(1)))
-        self.sampling_gap.trainer_logps = scored[0].detach()
-        return scored[0], scored[1] if compute_entropy else None, None
-
-    def _positions(self, width: int) -> int:
-        """Return the most positions of a pass: those of a micro-batch padded to `width`, or fewer."""
-        return min(POSITIONS[self.accelerator.device.type], self.args.per_device_train_batch_size * width)
+    def _get_per_token_logps_and_entropies(self, *inputs, **options):
+        outputs = super()._get_per_token_logps_and_entropies(*inputs, **options)
+        self.sampling_gap.trainer_logps = outputs[0].detach()
+        return outputs
 
     # The hooks, in the order in which TRL calls them.
 
@@ -161,17 +137,8 @@ class MethodTrainer(GRPOTrainer):
         for name, value in self._underway.metrics.items():
             self._metrics["train" if self.model.training else "eval"][name].append(value)
         self.credit = credit
-        output["row"] = torch.arange(len(inputs), device=output["completion_ids"].device)
         self.seconds["scoring"] += time.perf_counter() - started
         return output
-
-    def _prepare_inputs(self, generation_batch):
-        inputs = super()._prepare_inputs(generation_batch)
-        if not self.settings.group_by_length:
-            return inputs
-        if self._buffered_inputs is not self._calls:
-            self._buffered_inputs = self._calls = by_length(self._buffered_inputs, self._positions, self.accelerator)
-        return self._calls[self._step % len(self._calls)]
 
     def _set_advantages(self, output: dict[str, Any]) -> None:
         """Replace TRL's advantages by the method's, if it computes any; exclude responses whose advantage is None."""
@@ -202,18 +169,12 @@ class MethodTrainer(GRPOTrainer):
         output["answer_targets"] = from_end <= counts.unsqueeze(1)
         output["answer_weights"] = torch.tensor([loss.weight for loss in own], device=device)
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def batch_loss(self, model, inputs: dict[str, Any]) -> Tensor:
         """Return the loss of a micro-batch, TRL's plus the method's. Raises NonFiniteError if it is not finite."""
-        if not inputs:
-            return next(parameter for parameter in model.parameters() if parameter.requires_grad).sum() * 0
-        loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        loss = super().batch_loss(model, inputs)
         self._add_sampling_gap(inputs)
         if "answer_ids" in inputs:
             loss = loss + self._answer_loss(model, inputs)
-        if self._calls:
-            loss = loss * inputs["share"]
-            if inputs is self._calls[-1]:
-                self._weight_by_tokens([call["tokens"] for call in self._calls if call])
         if not loss.isfinite():
             prompts = [
                 self._tokenizer.decode(ids[mask.bool()])
@@ -221,14 +182,6 @@ class MethodTrainer(GRPOTrainer):
             ]
             require_finite(loss, "loss", self._step_underway, prompts)
         return loss
-
-    def _weight_by_tokens(self, tokens: list[int]) -> None:
-        """Replace the values that TRL has logged for each call of this step by their means over the step's tokens."""
-        for name in PER_TOKEN_METRICS:
-            logged = self._metrics["train"].get(name)
-            if logged:
-                own = zip(logged[-len(tokens) :], tokens, strict=True)
-                logged[-len(tokens) :] = [sum(value * count for value, count in own) / max(1, sum(tokens))]
 
     def _add_sampling_gap(self, inputs: dict[str, Any]) -> None:
         """Compare engine and trainer on a micro-batch whose loss was just computed; log the gap after the last one."""
