@@ -21,7 +21,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -73,63 +75,82 @@ def measure(rounds: int = 5, brief: bool = False, stages: bool = True) -> dict[s
 
 def measure_stages(folder: Path, rounds: int, brief: bool) -> dict[str, float]:
     """Return the ratios of the evaluate stage to bare vLLM, and of grading to generation; medians over `rounds`."""
+    settings = small_demo(folder, rows=5 if brief else 100, steps=40 if brief else 2000)
+    times = time_stages(settings, start_engine(settings), folder, rounds)
+    ratios = [bare / stage for stage, bare in zip(times["stage"], times["bare"], strict=True)]
+    grading = [grade / stage for stage, grade in zip(times["stage"], times["grading"], strict=True)]
+    return {
+        "evaluate_vs_bare_vllm": statistics.median(ratios),
+        "evaluate_vs_bare_vllm_lowest": min(ratios),
+        "evaluate_responses_per_second": len(prompts_of(settings)) / statistics.median(times["stage"]),
+        "grade_vs_generate": statistics.median(grading),
+    }
+
+
+def start_engine(settings: Settings) -> Any:
+    """Return a vLLM engine with the model and the adapter of RUN."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # without it, vLLM's CPU build is many times slower
     import torch
-    from vllm import SamplingParams
 
-    from generalthinker.generation.stage import generate_suite
     from generalthinker.generation.vllm_engine import VllmEngine
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    settings = small_demo(folder, brief)
-    model = Path(Layout(settings.results).model(slug(RUN.model)))
-    adapter = Path(Layout(settings.results).adapter(RUN.name))
-    write_adapter(settings, model, adapter)
-    prompts = prompts_of(settings, model)
-    engine = VllmEngine(settings.evaluation, model, adapter)
+    layout = Layout(settings.results)
+    model, adapter = Path(layout.model(slug(RUN.model))), Path(layout.adapter(RUN.name))
+    return VllmEngine(settings.evaluation, model, adapter)
+
+
+def time_stages(settings: Settings, engine: Any, folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of the evaluate stage, of bare vLLM and of grading, in each of `rounds` rounds after one more.
+
+    All three work on the questions of SUITE up to the benchmarks' limits.
+    """
+    from vllm import SamplingParams
+
+    from generalthinker.generation.stage import generate_suite
+
+    prompts = prompts_of(settings)
     greedy = SamplingParams(temperature=0.0, max_tokens=settings.evaluation.max_new_tokens)
-    stage, bare, grading = [], [], []
+    times: dict[str, list[float]] = {"stage": [], "bare": [], "grading": []}
     for number in range(rounds + 1):  # the first round fills caches and is not counted
         # A folder without responses, because the stage would not generate them again.
         fresh = settings.model_copy(update={"results": str(folder / f"round{number}")})
+        shutil.rmtree(fresh.results, ignore_errors=True)
         shutil.copytree(settings.results, fresh.results)
         layout = Layout(fresh.results)
         benchmarks = [Path(layout.benchmark(slug(name))) for name in fresh.suite_benchmarks(SUITE)]
         responses, grades = Path(layout.generations(RUN.name, SUITE)), Path(layout.grades(RUN.name, SUITE))
-
-        def run_stage(fresh: Settings = fresh) -> None:
-            generate_suite(fresh, RUN, SUITE, lambda *_: engine)
-
-        def run_bare() -> None:
-            engine.llm.generate(prompts, greedy, lora_request=engine.adapter)
-
-        for run, times in ((run_stage, stage), (run_bare, bare))[:: 1 if number % 2 else -1]:
+        alternatives: list[tuple[str, Callable[[], object]]] = [
+            ("stage", partial(generate_suite, fresh, RUN, SUITE, lambda *_: engine)),
+            ("bare", partial(engine.llm.generate, prompts, greedy, lora_request=engine.adapter)),
+        ]
+        for name, work in alternatives[:: 1 if number % 2 else -1]:
             engine.llm.reset_prefix_cache()
-            times.append(seconds(run))
-        grading.append(seconds(lambda: grade_file(responses, benchmarks, grades, 1)))  # noqa: B023
-    ratios = [other / ours for ours, other in zip(stage[1:], bare[1:], strict=True)]
-    return {
-        "evaluate_vs_bare_vllm": statistics.median(ratios),
-        "evaluate_vs_bare_vllm_lowest": min(ratios),
-        "evaluate_responses_per_second": len(prompts) / statistics.median(stage[1:]),
-        "grade_vs_generate": statistics.median(g / s for g, s in zip(grading[1:], stage[1:], strict=True)),
-    }
+            times[name].append(seconds(work))
+        times["grading"].append(seconds(partial(grade_file, responses, benchmarks, grades, 1)))
+    return {name: values[1:] for name, values in times.items()}
 
 
-def small_demo(folder: Path, brief: bool) -> Settings:
-    """Return the demo's settings after building its benchmarks and its smallest model with a shorter pre-training."""
+def small_demo(folder: Path, rows: int, steps: int) -> Settings:
+    """Return the demo's settings after building all that evaluating RUN needs.
+
+    That is benchmarks with `rows` questions each, the smallest model after `steps` of pre-training, and an adapter.
+    """
     from generalthinker.models.tiny import build
 
     content = yaml.safe_load(DEMO.read_text())
     content["results"] = str(folder / "small")
     for benchmark in content["benchmarks"].values():
-        benchmark["rows"] = 5 if brief else 100
-    content["models"]["small"]["steps"] = 40 if brief else 2000
+        benchmark["rows"] = rows
+    content["models"]["small"]["steps"] = steps
     (folder / "small.yaml").write_text(yaml.safe_dump(content))
     settings = load([folder / "small.yaml"])
     build_benchmarks(settings)
     options = settings.models["small"].model_dump(exclude={"kind", "label"})
-    build(Path(Layout(settings.results).model("small")), **options, evaluation_questions=8)
+    layout = Layout(settings.results)
+    model = Path(layout.model("small"))
+    build(model, **options, evaluation_questions=8)
+    write_adapter(settings, model, Path(layout.adapter(RUN.name)))
     return settings
 
 
@@ -151,16 +172,19 @@ def write_adapter(settings: Settings, model: Path, out: Path) -> None:
     get_peft_model(AutoModelForCausalLM.from_pretrained(model), config).save_pretrained(str(out))
 
 
-def prompts_of(settings: Settings, model: Path) -> list[str]:
+def prompts_of(settings: Settings) -> list[str]:
     """Return the prompts of the suite, in the stage's order."""
     from transformers import AutoTokenizer
 
     from generalthinker.prompts import question_prompt
 
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    files = [Layout(settings.results).benchmark(slug(name)) for name in settings.suite_benchmarks(SUITE)]
-    questions = [question for file in files for question in read_parquet(file)[0]["question"]]
-    return [question_prompt(tokenizer, question) for question in questions]
+    layout = Layout(settings.results)
+    tokenizer = AutoTokenizer.from_pretrained(layout.model(slug(RUN.model)))
+    return [
+        question_prompt(tokenizer, question)
+        for name in settings.suite_benchmarks(SUITE)
+        for question in read_parquet(layout.benchmark(slug(name)))[0]["question"][: settings.benchmarks[name].limit]
+    ]
 
 
 def measure_commands(folder: Path, rounds: int) -> dict[str, float | str]:

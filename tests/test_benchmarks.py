@@ -30,7 +30,10 @@ LINES = {
         r"mathematics: 100 responses, \d+ characters each, [\d.]+ s",
         r"(equal_text|equal_value|different) +\d+",
     ],
-    "growth": [r"\| limit of a response \(tokens\) \| (16|32) \|( [\d.]+ s \|){3}"],
+    "growth": [
+        r"\| limit of a response \(tokens\) \| (16|32) \|( [\d.]+ s \|){3}",
+        r"\| (8|16) \|( [\d.]+ s \|){3}",
+    ],
     "merge_drift": [
         r" +step +δ / W +drift / δ +engine sees +engine error",
         r" +1( +[\d.e-]+){4}",
