@@ -144,11 +144,21 @@ class Policy:
         return everything[len(everything) - count :]
 
 
-def answer_logp(policy: Policy, tokenizer, context: str, answer: str) -> float:
-    r"""Equation 6: log π(a* | context), context being `x + r`, summed over the tokens that overlap `a*}`."""
+def answer_logp(policy: Policy, tokenizer, context: str, answer: str, span: str = "answer_and_brace") -> float:
+    r"""Equation 6: log π(a* | context), context being `x + r`, summed over the tokens of one of the three spans."""
     ids, count = span_tokens(tokenizer, context + BOX, answer + "}")
     with torch.no_grad():
-        return policy.logps(ids, count).sum().item()
+        values = policy.logps(ids, count).tolist()
+    if span == "answer":
+        # The last token is scored only if it begins before the brace.
+        return math.fsum(values if len(token_bytes(tokenizer, ids[-1])) > 1 else values[:-1])
+    if span == "answer_and_any_brace":
+        own = token_bytes(tokenizer, ids[-1])
+        alike = [other for other in range(len(tokenizer)) if token_bytes(tokenizer, other).startswith(own)]
+        with torch.no_grad():
+            last = [policy.logps([*ids[:-1], other], 1).item() for other in alike]
+        values[-1] = math.log(math.fsum(math.exp(value) for value in last))
+    return math.fsum(values)
 
 
 def objective(
@@ -163,7 +173,7 @@ def objective(
 
 @dataclass
 class Method:
-    """What the equations leave open: β, τ, DP, the bound, the KL weight and the floor."""
+    """What the equations leave open: β, τ, DP, the bound, the KL weight, the floor and the scored span."""
 
     strength: float | None
     clip: float | None
@@ -171,6 +181,7 @@ class Method:
     kl_coef: float
     bound: str = "max_abs"
     floor: float = -30.0
+    span: str = "answer_and_brace"
 
 
 def chat(question: str, instruction: str) -> str:
@@ -189,7 +200,8 @@ def rewards_and_prefixes(policy, tokenizer, rows: list[dict], completions: list[
         )
         usable = ids[-1] == tokenizer.eos_token_id and content and content.strip() and prefix.strip()
         context = chat(row["question"], INSTRUCTION) + prefix
-        rewards.append(answer_logp(policy, tokenizer, context, row["answer"]) if usable else method.floor)
+        scored = answer_logp(policy, tokenizer, context, row["answer"], method.span) if usable else method.floor
+        rewards.append(scored)
         lengths.append(tokens_within(tokenizer, ids, start) if usable else 0)
     return rewards, lengths
 

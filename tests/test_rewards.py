@@ -18,7 +18,7 @@ class Recorder:
     def __init__(self):
         self.pairs = []
 
-    def span_logps(self, contexts, spans, *, after=None, policy="current"):
+    def span_logps(self, contexts, spans, *, after=None, any_ending=False, policy="current"):
         self.pairs += zip(contexts, spans, strict=True)
         return [[-1.0] * len(span) for span in spans]
 

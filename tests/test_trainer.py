@@ -28,6 +28,7 @@ def reference_method(method, kl_coef):
         method.clip_threshold if modulated else None,
         modulated and method.direction_preserving,
         kl_coef,
+        span=method.likelihood_span,
     )
 
 
@@ -76,9 +77,12 @@ def test_without_modulation_training_equals_stock_trl_bit_for_bit(tmp_path, tiny
     assert same(lora(ours), lora(stock))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_one_step_equals_its_replay_in_float64(tmp_path, tiny_model, tokenizer, name):
+@pytest.mark.parametrize(
+    ("name", "span"), [*((name, "answer_and_brace") for name in NAMES), ("GeneralThinker", "answer_and_any_brace")]
+)
+def test_one_step_equals_its_replay_in_float64(tmp_path, tiny_model, tokenizer, name, span):
     _, _, trainer = make(tmp_path, tiny_model, name, max_steps=1, max_grad_norm=1e9, kl_coef=0.05)
+    trainer.method = trainer.method.model_copy(update={"likelihood_span": span})
     move_adapter(trainer)
     weights, rollouts, before = lora(trainer), record_rollouts(trainer), BeforeUpdate(trainer)
     trainer.add_callback(before)

@@ -1,6 +1,9 @@
 """The metrics of the training history: the column of each, the name under which TRL logs it, its labels in figures."""
 
+import statistics
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +16,8 @@ class Metric:
     label: str
 
 
+BOXED = "completions/boxed"  # the name under which the trainer logs the share of responses with a boxed answer
+
 # The columns of every run, in the order of the file. A column is empty if the run's method has no value for it.
 COMMON = (
     Metric("loss", "loss", "Loss", "loss"),
@@ -24,6 +29,7 @@ COMMON = (
     Metric("completion_length", "completions/mean_length", "Response length", "completion length (tokens)"),
     Metric("completion_length_max", "completions/max_length", "Longest response", "completion length (tokens)"),
     Metric("truncated_share", "completions/clipped_ratio", "Truncated responses", "share of responses"),
+    Metric("boxed_share", BOXED, "Boxed answers", "share of responses"),
     Metric("modulation/clip_ratio", "modulation/clip_ratio", "Clipped tokens", "share of reasoning tokens"),
     Metric("modulation/sign_flip_ratio", "modulation/sign_flip_ratio", "Sign flips", "share of reasoning tokens"),
     Metric("learning_rate", "learning_rate", "Learning rate", "learning rate"),
@@ -65,3 +71,41 @@ def more_than_noise(kl: float, first: float | None) -> bool:
     """
     expected = SAMPLING_KL_ALWAYS if first is None else min(SAMPLING_KL_RATIO * first, SAMPLING_KL_ALWAYS)
     return not kl <= max(expected, SAMPLING_KL_NEVER)
+
+
+# A training without a signal is named from its third step on. What counts are the means of some steps, because single
+# steps vary.
+SIGNAL_STEPS, SIGNAL_STEPS_LATEST = 3, 5
+LEAST_BOXED, MOST_TRUNCATED, MOST_EQUAL = 0.05, 0.95, 0.99
+
+
+def nothing_to_learn(rows: Collection[dict[str, Any]]) -> list[str]:
+    """Return why a training with these rows of its history learns nothing, and what to change; empty if it may learn.
+
+    A row without a column, as in histories of earlier versions, is left out of that column's mean.
+    """
+
+    def mean(column: str) -> float | None:
+        values = [row[column] for row in rows if isinstance(row.get(column), int | float)]
+        return statistics.fmean(values) if len(values) >= SIGNAL_STEPS else None
+
+    found = []
+    truncated, boxed, equal = mean("truncated_share"), mean("boxed_share"), mean("zero_std_share")
+    if truncated is not None and truncated > MOST_TRUNCATED:
+        found.append(
+            f"{truncated:.0%} of the responses reach the token limit, and these do not enter the loss. Set a higher "
+            "training.max_completion_tokens, or check that the model ends its turn with its tokenizer's end token"
+        )
+    if boxed is not None and boxed < LEAST_BOXED:
+        found.append(
+            f"{boxed:.0%} of the responses have a \\boxed{{}} answer, and others get the lowest reward. Use a model "
+            "that follows the prompt (an instruction-tuned one, with its chat template), or train it on boxed "
+            "solutions before"
+        )
+    if equal is not None and equal > MOST_EQUAL:
+        reward = mean("reward")
+        found.append(
+            f"in {equal:.0%} of the groups all rewards are equal (mean {reward:.3g}), so that their advantages are 0. "
+            "Use questions that the model answers rightly sometimes but not always, or a larger training.group_size"
+        )
+    return found

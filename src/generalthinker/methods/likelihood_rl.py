@@ -1,11 +1,12 @@
 """Likelihood-RL: GRPO whose reward is the reference answer's log-likelihood after the reasoning (equation 6)."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from generalthinker.methods.method import Method
 from generalthinker.rewards import Rollout, Scorer, likelihood
+from generalthinker.rewards.likelihood import LikelihoodSpan
 
 
 class LikelihoodRL(Method):
@@ -18,7 +19,21 @@ class LikelihoodRL(Method):
         float,
         Field(lt=0, description="reward of responses that are truncated, or lack a boxed answer or reasoning"),
     ] = -30.0
+    likelihood_span: Annotated[
+        LikelihoodSpan,
+        Field(
+            description="scored text of equation 6: the answer with the box's closing brace, the answer alone, or the "
+            "answer with any token that begins with the brace"
+        ),
+    ] = "answer_and_brace"
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that determine a result; runs from before `likelihood_span` have its default."""
+        settings = super().identity()
+        if self.likelihood_span == "answer_and_brace":
+            del settings["likelihood_span"]
+        return settings
 
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[float]:
         """Return the answer's log-likelihood (nats) of each response, equation 6."""
-        return likelihood.reward(rollouts, scorer, floor=self.reward_floor)
+        return likelihood.reward(rollouts, scorer, floor=self.reward_floor, span=self.likelihood_span)

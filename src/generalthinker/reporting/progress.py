@@ -12,7 +12,7 @@ from generalthinker.code_versions import code_of_run, differences
 from generalthinker.config.settings import Settings
 from generalthinker.files import read_json
 from generalthinker.lock import holder, waiting
-from generalthinker.metrics import more_than_noise
+from generalthinker.metrics import SIGNAL_STEPS_LATEST, more_than_noise, nothing_to_learn
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
 from generalthinker.reporting.cells import Evaluation
@@ -22,6 +22,7 @@ from generalthinker.reporting.measured import first_line, last_lines, newest_che
 from generalthinker.reporting.other_code import other_model_code, other_training_code
 from generalthinker.reporting.queue import FAILED, LOGS, RUNNING, STOPPED, Queue
 
+HISTORY_COLUMNS = {"step", "kl", "reward", "zero_std_share", "truncated_share", "boxed_share", "sampling/kl"}
 # `waiting` runs, too: its work is being done by the process whose lock it waits for.
 STATES = ("done", "running", "waiting", "queued", "failed", "stopped", "missing")
 
@@ -32,7 +33,8 @@ class Work:
 
     `error` is the line that tells what failed, `log` the file to read; `other_code` says how the code that made it
     differs from this clone's. `sampling_kl` is the KL between rollout engine and trainer in the latest step (nats per
-    token; vLLM only), and `sampling_differs` whether rounding does not explain it.
+    token; vLLM only), and `sampling_differs` whether rounding does not explain it. `obstacles` say why the training
+    learns nothing.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Work:
     reward: float | None = None
     sampling_kl: float | None = None
     sampling_differs: bool = False
+    obstacles: tuple[str, ...] = ()
     seconds: float | None = None
     left: float | None = None
     other_code: str = ""
@@ -83,6 +86,7 @@ def _progress_of_run(settings: Settings, run: RunSpec, queue: Queue, has_log: bo
         step=step,
         kl=_float(last, "kl"),
         reward=_float(last, "reward"),
+        obstacles=tuple(nothing_to_learn(lines[-SIGNAL_STEPS_LATEST:])),
         seconds=seconds,
         left=max(0, steps - step) * seconds if seconds else None,
         attempt=max(work.attempt, _sessions(folder)),
@@ -91,21 +95,26 @@ def _progress_of_run(settings: Settings, run: RunSpec, queue: Queue, has_log: bo
 
 
 def with_history(settings: Settings, work: Work) -> Work:
-    """Return a finished training with step, KL and reward of its last step, which take a millisecond to read."""
+    """Return a finished training with what its history shows, which takes a millisecond to read."""
+    rows = history_rows(settings, work.name)
+    if not rows:
+        return work
+    step, last = _int(rows[-1].get("step")), rows[-1]
+    work = replace(work, step=step, steps=step, kl=_float(last, "kl"), reward=_float(last, "reward"))
+    return replace(_with_sampling(work, last, lambda: rows[0]), obstacles=tuple(nothing_to_learn(rows)))
+
+
+def history_rows(settings: Settings, run: str) -> list[dict[str, Any]]:
+    """Return HISTORY_COLUMNS of a finished training's history; empty if it cannot be read."""
     import pyarrow.parquet as pq
 
-    path = Layout(settings.results).history(work.name)
     try:
         # pq.read_table would import pandas, which takes longer than everything else here.
-        with pq.ParquetFile(path) as file:
-            columns = set(file.schema_arrow.names) & {"step", "kl", "reward", "sampling/kl"}
-            rows = file.read(columns=sorted(columns)).to_pylist() if columns else [{}]
-            first, last = rows[0], rows[-1]
-    except (OSError, ValueError, IndexError):
-        return work
-    step = _int(last.get("step"))
-    work = _with_sampling(work, last, lambda: first)
-    return replace(work, step=step, steps=step, kl=_float(last, "kl"), reward=_float(last, "reward"))
+        with pq.ParquetFile(Layout(settings.results).history(run)) as file:
+            columns = set(file.schema_arrow.names) & HISTORY_COLUMNS
+            return file.read(columns=sorted(columns)).to_pylist() if columns else []
+    except (OSError, ValueError):
+        return []
 
 
 def _with_sampling(work: Work, last: dict[str, Any], first: Callable[[], dict[str, Any]]) -> Work:

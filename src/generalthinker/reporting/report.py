@@ -12,12 +12,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from generalthinker.config.data import TinyModelSettings
 from generalthinker.config.settings import Settings
 from generalthinker.files import METADATA_KEY, read_json, write_text
+from generalthinker.metrics import nothing_to_learn
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
 from generalthinker.reporting.audit import audit
 from generalthinker.reporting.cells import all_evaluations, all_runs
 from generalthinker.reporting.display import Display, spoken
 from generalthinker.reporting.measure import NO_BOX_REASONS, join_distinct
+from generalthinker.reporting.progress import history_rows
 from generalthinker.reporting.questions import describe_questions
 from generalthinker.reporting.rows import join_rows
 from generalthinker.reporting.statistics import percent
@@ -133,6 +135,7 @@ def _run(settings: Settings, run: RunSpec) -> dict[str, Any]:
         "commit": str(record.get("commit") or "")[:10],
         "resumed": record.get("resumed_from_step"),
         "kept": _kept(record),
+        "obstacles": nothing_to_learn(history_rows(settings, run.name)),
     }
 
 

@@ -88,6 +88,7 @@ def status(settings: Settings, only: Collection[str] = (), everything: bool = Fa
         shown_runs = [with_history(settings, work) if work.state == "done" else work for work in shown_runs]
         console.print(_runs(shown_runs))
     _print_sampling(say, shown_runs, most)
+    _print_obstacles(say, shown_runs, most)
     if only:
         _print_evaluations(console, shown_evaluations)
     elif not condensed:
@@ -200,6 +201,12 @@ def _print_sampling(say: Callable[[str], None], works: list[Work], most: int) ->
     ]
     heading = "\nThe rollout engine differs from the trainer by more than rounding (docs/method.md, Colocated vLLM):"
     _print_first(say, heading, lines, most, "--all")
+
+
+def _print_obstacles(say: Callable[[str], None], works: list[Work], most: int) -> None:
+    """Name the runs whose responses give nothing to learn from, and what to change."""
+    lines = [f"  {work.name}: {obstacle}" for work in works for obstacle in work.obstacles]
+    _print_first(say, "\nNothing to learn from:", lines, most, "--all")
 
 
 def _print_waiting(say: Callable[[str], None], works: list[Work], most: int) -> None:

@@ -45,11 +45,19 @@ class Scorer(Protocol):
         ...
 
     def span_logps(
-        self, contexts: list[str], spans: list[str], *, after: list[str] | None = None, policy: Policy = "current"
+        self,
+        contexts: list[str],
+        spans: list[str],
+        *,
+        after: list[str] | None = None,
+        any_ending: bool = False,
+        policy: Policy = "current",
     ) -> list[list[float]]:
         """Return, per pair, the log-probability (nats) of each token that overlaps `span` in `context + span + after`.
 
         The text is tokenised as a whole, so `after` can change how the end of the span is tokenised; it is not scored.
+        With `any_ending`, which excludes `after`, the span's last token has the total probability of all tokens whose
+        text begins with its own: the span may then continue within its last token.
         """
         ...
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 from transformers import TrainerCallback
 
 from generalthinker.files import write_text
-from generalthinker.metrics import COMMON, Metric, more_than_noise
+from generalthinker.metrics import COMMON, SIGNAL_STEPS_LATEST, Metric, more_than_noise, nothing_to_learn
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ class History(TrainerCallback):
         self._tokens = 0.0
         self._first: dict[str, Any] | None = None
         self._warned = False
+        self._latest: deque[dict[str, Any]] = deque(maxlen=SIGNAL_STEPS_LATEST)
+        self._obstacles = 0
 
     def trim(self, step: int) -> None:
         """Drop rows after `step`, the step that training resumes from."""
@@ -36,6 +39,7 @@ class History(TrainerCallback):
             if path.exists():
                 kept = [line for line in path.read_text().splitlines() if _step(line) in range(1, step + 1)]
                 write_text(path, "".join(f"{line}\n" for line in kept))
+        self._latest.extend(self.rows(self.metrics)[-SIGNAL_STEPS_LATEST:])
         self._tokens = float((self.rows(self.metrics) or [{}])[-1].get("tokens") or 0.0)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
@@ -54,6 +58,7 @@ class History(TrainerCallback):
         row = step | {metric.column: logs.get(metric.logged) for metric in self.columns}
         append_row(self.metrics, row)
         self._check_sampling(row)
+        self._check_signal(row)
         total = logs.get("step_time") or 0.0
         rollout, scoring = self.seconds["rollout"], self.seconds["scoring"]
         tokens = (logs.get("num_tokens") or 0.0) - self._tokens
@@ -90,6 +95,14 @@ class History(TrainerCallback):
                 row["sampling/logp_difference_max"],
             )
         self._warned = warn
+
+    def _check_signal(self, row: dict[str, Any]) -> None:
+        """Warn when the responses of the latest steps begin to give nothing to learn from."""
+        self._latest.append(row)
+        obstacles = nothing_to_learn(self._latest)
+        if len(obstacles) > self._obstacles:
+            logger.warning("step %d: nothing to learn from in the latest steps: %s", row["step"], "; ".join(obstacles))
+        self._obstacles = len(obstacles)
 
     @staticmethod
     def rows(path: Path) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from trl import GRPOTrainer
 
-# (model inputs (b, l), labels (b, l), -100 where nothing is scored) → one or more tensors (b, l - 1), at each position
+# (model inputs (b, l), labels (b, l), IGNORED where nothing is scored) → one or more tensors (b, l - 1), at each place
 # the value of the token after it
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 
@@ -27,6 +27,8 @@ Batch = dict[str, Any]  # what TRL's loss receives: tensors whose first dimensio
 # A forward pass takes at most this many positions, padding included, unless one row alone is longer: on a GPU fewer do
 # not fill it; on a CPU more only pad more, and no longer fit its caches.
 POSITIONS = {"cuda": 4096, "cpu": 1024}
+
+IGNORED = -100  # the label of a token that is not scored
 
 # TRL logs these per backward pass, each as a mean over the pass's tokens.
 PER_TOKEN_METRICS = ("kl", "entropy", "clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean")
@@ -193,7 +195,7 @@ def _scored_chunk(
     places = torch.arange(int(lengths.max()), device=ids.device)
     shifted = ids[picked].gather(1, (first + places).clamp(max=ids.size(1) - 1))
     labelled = (places >= ids.size(1) - keep - first) & (places < lengths)
-    outputs = forward(shifted, shifted.masked_fill(~labelled, -100))
+    outputs = forward(shifted, shifted.masked_fill(~labelled, IGNORED))
     return tuple(values[labelled[:, 1:]] for values in outputs)
 
 

@@ -2,6 +2,7 @@
 
 import bisect
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -48,6 +49,17 @@ def encode_spans(
         stop = sum(start < len(context) + len(span) for start, _ in offsets)
         ranges.append((first, stop))
     return encoded["input_ids"], ranges
+
+
+def tokens_beginning(tokenizer) -> Callable[[int], list[int]]:
+    """Return a function from a token to all tokens whose text begins with that token's text, itself among them."""
+    vocabulary = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+
+    @cache
+    def beginning_with(token: int) -> list[int]:
+        return [other for other, text in enumerate(vocabulary) if text.startswith(vocabulary[token])]
+
+    return beginning_with
 
 
 def left_pad(sequences: list[list[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -15,16 +15,18 @@ from accelerate.utils import gather_object, set_seed
 from peft import PeftModel
 from torch import Tensor, nn
 
+from generalthinker.answers.boxed import last_box
 from generalthinker.config.training import TrainingSettings
 from generalthinker.methods.method import AnswerLoss, Method, Responses, ScoredRollout, Step
+from generalthinker.metrics import BOXED
 from generalthinker.rewards import Policy, Rollout, is_correct, reasoning_prefix
 from generalthinker.training.checkpoints import checkpoint_of
 from generalthinker.training.colocated import connect, engine_options
 from generalthinker.training.finite import require_finite
-from generalthinker.training.lengths import LengthGroupingTrainer
+from generalthinker.training.lengths import IGNORED, LengthGroupingTrainer, labels_only, scored_tokens
 from generalthinker.training.memory import Memory, UpdateSlowPolicy
 from generalthinker.training.sampling_gap import SamplingGap
-from generalthinker.training.scoring import encode_spans, left_pad, prefix_tokens, span_logps
+from generalthinker.training.scoring import encode_spans, left_pad, prefix_tokens, span_logps, tokens_beginning
 from generalthinker.training.validation import decoding
 
 
@@ -52,6 +54,7 @@ class MethodTrainer(LengthGroupingTrainer):
         self.seconds = {"rollout": 0.0, "scoring": 0.0}
         with engine_options(settings):
             super().__init__(group_by_length=settings.group_by_length, reward_funcs=[self._reward_rollouts], **trl)
+        self._tokens_beginning = tokens_beginning(self._tokenizer)
         self.sampling_gap = SamplingGap(self.accelerator)
         self.memory = Memory(self.model, method.slow_policy)
         self.add_callback(UpdateSlowPolicy(self.memory))
@@ -68,11 +71,20 @@ class MethodTrainer(LengthGroupingTrainer):
         return self._tokenizer
 
     def span_logps(
-        self, contexts: list[str], spans: list[str], *, after: list[str] | None = None, policy: Policy = "current"
+        self,
+        contexts: list[str],
+        spans: list[str],
+        *,
+        after: list[str] | None = None,
+        any_ending: bool = False,
+        policy: Policy = "current",
     ) -> list[list[float]]:
         """Return the log-probabilities of given text under a policy (`rewards.Scorer`)."""
+        if any_ending and after:
+            raise ValueError("any_ending leaves the text open after the span: nothing can be given as `after`")
+        logps = self._any_ending_logps if any_ending else self._policy_logps
         with self._acting(policy):
-            return span_logps(self._tokenizer, self._policy_logps, contexts, spans, self.accelerator.device, after)
+            return span_logps(self._tokenizer, logps, contexts, spans, self.accelerator.device, after)
 
     def model_folder(self, role: str) -> Path:
         """Return the folder of an additional model (`rewards.Scorer`)."""
@@ -91,6 +103,25 @@ class MethodTrainer(LengthGroupingTrainer):
         size = self.args.per_device_train_batch_size
         with evaluating(self.model):
             return self._get_per_token_logps_and_entropies(self.model, ids, mask, keep, batch_size=size)[0]
+
+    @torch.no_grad()
+    def _any_ending_logps(self, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
+        """Return `_policy_logps`, the last column replaced by that of all tokens that begin with the last token."""
+        model = self.accelerator.unwrap_model(self.model).get_base_model()
+        head = model.get_output_embeddings()
+
+        def forward(ids: Tensor, labels: Tensor) -> tuple[Tensor]:
+            with self.accelerator.autocast(), labels_only(), last_hidden_states(model.base_model) as states:
+                logps = self.model(input_ids=ids, labels=labels, fused_lm_head=True).log_probs.clone()
+                rows, last = torch.arange(len(ids), device=ids.device), (labels != IGNORED).cumsum(dim=1).argmax(dim=1)
+                everything = head(states[0][rows, last - 1]).float() / self.temperature
+            for row, place in enumerate(last.tolist()):
+                endings = self._tokens_beginning(int(ids[row, place]))
+                logps[row, place - 1] = everything[row, endings].logsumexp(0) - everything[row].logsumexp(0)
+            return (logps,)
+
+        with evaluating(self.model):
+            return scored_tokens(forward, ids, mask, keep, self._positions(ids.size(1)))[0]
 
     def _get_per_token_logps_and_entropies(self, *inputs, **options):
         outputs = super()._get_per_token_logps_and_entropies(*inputs, **options)
@@ -134,7 +165,9 @@ class MethodTrainer(LengthGroupingTrainer):
         if credit is not None:
             output["advantages"] = credit.advantages
             self._log_shares(credit.shares, self.prefix_mask(output).sum())
-        for name, value in self._underway.metrics.items():
+        boxes = [last_box(response.rollout.completion) for group in self._underway.groups for response in group]
+        boxed = sum(bool(box and (box.content or "").strip()) for box in boxes) / len(boxes)
+        for name, value in {BOXED: boxed, **self._underway.metrics}.items():
             self._metrics["train" if self.model.training else "eval"][name].append(value)
         self.credit = credit
         self.seconds["scoring"] += time.perf_counter() - started
@@ -296,6 +329,17 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         model.train(training)
+
+
+@contextmanager
+def last_hidden_states(decoder: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect the hidden states (B, L, H) that `decoder` hands to the head inside the `with` block."""
+    states: list[Tensor] = []
+    hook = decoder.register_forward_hook(lambda _module, _inputs, output: states.append(output.last_hidden_state))
+    try:
+        yield states
+    finally:
+        hook.remove()
 
 
 class Completions(Responses):
