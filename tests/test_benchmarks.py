@@ -18,6 +18,11 @@ LINES = {
         r"\| step_vs_trl \| [\d.]+ \|.*",
         r"written to .*bench.json",
     ],
+    "bfloat16": [
+        r"32 responses, [1-9]\d* with a box after reasoning, [1-9]\d* prefix tokens",
+        r"\| bfloat16 \| [1-9]\.\de-0\d \|.*\|",
+        r"gradients of two halves of the groups: .*",
+    ],
     "grading_ablation": [r" +\d+ +\d+ +\d+  symbols keep their case", r" +\d+ +\d+ +\d+  units"],
     "grading_rewrites": [
         r"minerva: rewrites graded as wrong: 0 of [1-9]\d*, \{\}",

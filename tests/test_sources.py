@@ -125,6 +125,29 @@ def test_rows_that_nothing_can_be_read_from_stop_with_columns_and_example():
         adapt(settings, Fetched(rows, "hub"), tolerant=True)
 
 
+def test_one_setting_names_the_columns_of_a_dataset_that_has_others():
+    settings = source("crossthink_qa", "nvidia/Nemotron-CrossThink", None, "train_qa")
+    rows = [
+        {"text": f"Is {k} even?", "info": {"gold": {"letter": "B"}}, "alternatives": ["yes", "no"]} for k in range(9)
+    ]
+    with pytest.raises(DataError, match=r"(?s)columns: \['text', 'info', 'alternatives'\].*`columns: \{question: "):
+        adapt(settings, Fetched(rows, "hub"), tolerant=True)
+    columns = {"question": "text", "answer": "info.gold.letter", "options": "alternatives"}
+    [first, *others] = adapt(
+        settings.model_copy(update={"columns": columns}), Fetched(rows, "hub"), tolerant=True
+    ).questions
+    assert (first.options, first.answer, len(others)) == (["yes", "no"], "B. no", 8)
+    wrong = settings.model_copy(update={"columns": columns | {"answer": "info.gold.text"}})
+    with pytest.raises(DataError, match=r"columns: \{answer: info.gold.text\}: row 0 has no 'info.gold.text'; found"):
+        adapt(wrong, Fetched(rows, "hub"), tolerant=True)
+
+
+def test_a_source_without_the_setting_keeps_its_identity():
+    plain = source("mmlu", "cais/mmlu", "all", "test")
+    assert "columns" not in plain.model_dump()
+    assert plain.model_copy(update={"columns": {"question": "q"}}).model_dump()["columns"] == {"question": "q"}
+
+
 def test_missing_columns_stop_with_both_lists():
     settings = source("mmlu", "cais/mmlu", "all", "test")
     with pytest.raises(DataError, match=r"(?s)expected \['question', 'choices', 'answer'\].*found \['question'\]"):

@@ -21,6 +21,12 @@ class SourceSettings(Section):
         None, description="commit of the dataset repository; not needed for `synthetic` or a local mirror"
     )
     rows: Count | None = Field(None, description="number of rows that the split must have; None: it is not checked")
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="for a dataset with other column names than the adapter's: the adapter's name → the dataset's; "
+        "`a.b` is the value `b` inside the column `a`",
+        exclude_if=lambda columns: not columns,  # so that it decides no identity where it is not used
+    )
     gated: bool = Field(False, description="True if the hub requires an accepted licence and a token")
 
 

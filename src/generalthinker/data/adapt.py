@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Any
 
 from generalthinker.config.data import SourceSettings
 from generalthinker.data import DataError
@@ -33,11 +34,13 @@ def adapt(source: SourceSettings, fetched: Fetched, *, tolerant: bool = False) -
     questions: list[Question] = []
     dropped: Counter[str] = Counter()
     failed: tuple[int, DatasetRow, Exception] | None = None
-    for index, row in enumerate(fetched.rows):
+    for index, own in enumerate(fetched.rows):
+        row = _renamed(source, index, own)
         if missing := [column for column in module.COLUMNS if column not in row]:
             raise DataError(
                 f"{describe(source)}: row {index} lacks the columns {missing}; expected {list(module.COLUMNS)}, found "
-                f"{list(row)}. Check `adapter` ({source.adapter}), `subset` and `revision`."
+                f"{list(own)}. Check `adapter` ({source.adapter}), `subset` and `revision`, or name the dataset's own "
+                f"columns: `columns: {{{missing[0]}: <its name>}}`."
             )
         try:
             question = module.question(row, index)
@@ -59,6 +62,22 @@ def adapt(source: SourceSettings, fetched: Fetched, *, tolerant: bool = False) -
     return Adapted(_with_unique_ids(questions), dropped)
 
 
+def _renamed(source: SourceSettings, index: int, row: DatasetRow) -> DatasetRow:
+    """Return the row with the values of `source.columns` under the adapter's names."""
+    renamed = dict(row)
+    for name, path in source.columns.items():
+        value: Any = row
+        for part in path.split("."):
+            if not isinstance(value, dict) or part not in value:
+                raise DataError(
+                    f"{describe(source)}: columns: {{{name}: {path}}}: row {index} has no {path!r}; found {list(row)}\n"
+                    f"{_shown(row)}"
+                )
+            value = value[part]
+        renamed[name] = value
+    return renamed
+
+
 def _with_unique_ids(questions: list[Question]) -> list[Question]:
     """Append "#2", "#3" … to repeated ids, because the ids of some datasets are not unique."""
     seen: Counter[str] = Counter()
@@ -76,8 +95,9 @@ def _unreadable(
     share = f" ({count:,} of {rows:,} rows)" if rows and count > 1 else ""
     return (
         f"{describe(source)}: row {index} cannot be read by the adapter {source.adapter!r}{share}: "
-        f"{type(error).__name__}: {error}\n{_shown(row)}\nIf the dataset has changed its columns, pin an older "
-        f"`revision`, or correct src/generalthinker/data/sources/{source.adapter}.py."
+        f"{type(error).__name__}: {error}\n{_shown(row)}\nIf the dataset has changed its columns, name them "
+        "(`columns: {question: <its name>, …}`; `a.b` is the value `b` inside the column `a`), or pin an older "
+        f"`revision`. What the adapter reads is in src/generalthinker/data/sources/{source.adapter}.py."
     )
 
 
