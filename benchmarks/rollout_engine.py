@@ -49,7 +49,7 @@ from vllm import SamplingParams
 from generalthinker.config import load
 from generalthinker.config.settings import Settings
 from generalthinker.data import synthetic
-from generalthinker.models import tiny
+from generalthinker.models import tiny, warm_up
 from generalthinker.prompts import question_prompt
 from generalthinker.records import RunSpec
 from generalthinker.training.colocated import connect
@@ -174,7 +174,7 @@ def trained_adapter(model: Path, steps: int) -> tuple[Factors, float]:
     peft = get_peft_model(AutoModelForCausalLM.from_pretrained(model), lora_config(settings_for("fp32", "merged")))
     optimizer = torch.optim.AdamW([p for p in peft.parameters() if p.requires_grad], lr=1e-3)
     texts = tiny.lessons(tokenizer, synthetic.rows(None, "train", 16 * steps, 1), 16 * steps, 1.0, 0.0, 0)
-    for ids, labels in islice(tiny.batches(texts, 16, random.Random(0)), steps):
+    for ids, labels in islice(warm_up.batches(warm_up.encode(tokenizer, texts), 16, random.Random(0)), steps):
         peft(input_ids=ids, labels=labels).loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from generalthinker import prompts
 from generalthinker.data import DataError, synthetic
-from generalthinker.models import tiny
+from generalthinker.models import tiny, warm_up
 
 SETTINGS = {
     "hidden_size": 32,
@@ -136,8 +136,8 @@ def test_offsets_cover_the_text_in_order(tokenizer, text):
 def test_labels_cover_the_teachers_part_only(tokenizer):
     rows = synthetic.rows(None, "pretrain", 64, seed=0)
     texts = tiny.lessons(tokenizer, rows, 64, 0.45, 0.15, seed=0)
-    for ids, labels in tiny.batches(texts, 16, random.Random(0)):
-        asked = labels != tiny.IGNORED
+    for ids, labels in warm_up.batches(warm_up.encode(tokenizer, texts), 16, random.Random(0)):
+        asked = labels != warm_up.IGNORED
         assert torch.equal(ids[asked], labels[asked])
         for row in range(len(ids)):
             written = tokenizer.decode(labels[row][asked[row]])
@@ -147,7 +147,7 @@ def test_labels_cover_the_teachers_part_only(tokenizer):
 
 def test_guesses_come_last_and_conditioned_prompts_hold_the_right_answer(tokenizer):
     rows = synthetic.rows(None, "pretrain", 400, seed=0)
-    texts = [tokenizer.decode(tokens) for tokens, _ in tiny.lessons(tokenizer, rows, 400, 0.45, 0.15, seed=0)]
+    texts = [prompt + response for prompt, response in tiny.lessons(tokenizer, rows, 400, 0.45, 0.15, seed=0)]
     guessed = [place for place, text in enumerate(texts) if "I guess" in text]
     assert min(guessed) >= 400 * (1 - tiny.HABIT_SHARE)
     assert 0.25 < len(guessed) / (400 * tiny.HABIT_SHARE) < 0.7
@@ -156,7 +156,7 @@ def test_guesses_come_last_and_conditioned_prompts_hold_the_right_answer(tokeniz
     ]
     assert 0.1 < len(conditioned) / 400 < 0.2
     for text, row in conditioned:
-        assert f"assistant\n\\boxed{{{row['answer']}}}\n{row['solution']}<|im_end|>" in text
+        assert f"assistant\n\\boxed{{{row['answer']}}}\n{row['solution']}" in text
 
 
 def test_a_vocabulary_larger_than_the_texts_give_is_refused():

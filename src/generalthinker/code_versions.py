@@ -34,7 +34,7 @@ FILES = {
         "training/validation.py",
     ),
     "generation": ("decoding.py", "generation"),
-    "pretraining": ("models/tiny.py", "data/synthetic.py"),
+    "pretraining": ("models/tiny.py", "models/warm_up.py", "data/synthetic.py"),
 }
 OF_A_RUN = ("prompts", "answers", "rewards", "credit", "training")
 OF_A_GENERATION = ("prompts", "generation")

@@ -6,22 +6,19 @@ model then can reason but often prefers to guess, and reinforcement learning can
 
 import itertools
 import json
-import math
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import AddedToken, pre_tokenizers, trainers
-from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from generalthinker import prompts
 from generalthinker.data import DataError, synthetic
 from generalthinker.files import replacing, write_json
+from generalthinker.models.warm_up import warm_up
 
 END, PAD, START = "<|im_end|>", "<|endoftext|>", "<|im_start|>"
 # All tasks have equal shares of these; the smallest task has about 2,300 questions for pre-training.
@@ -29,7 +26,6 @@ PRETRAINING_QUESTIONS = 16_000
 # Synthetic texts have fewer than 100 tokens, but config/trial.yaml uses real questions, which are longer.
 CONTEXT_TOKENS = 4096
 EVALUATION_TOKENS = 80
-IGNORED = -100
 # The last part of the texts, in which the teacher reasons only with probability `worked_share` and else guesses.
 HABIT_SHARE = 0.3
 # The tasks add these values to `worked_share` in turn; with the same share for all tasks, the model would never reason
@@ -41,7 +37,6 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-Text = tuple[list[int], int]
 
 
 def train_tokenizer(rows: list[synthetic.SyntheticRow], vocabulary_size: int) -> Qwen2Tokenizer:
@@ -95,9 +90,9 @@ def lesson(
     otherwise the teacher derives the answer with probability `worked_share` and else guesses wrongly.
     """
     if rng.random() < answer_conditioned_share:
-        return prompts.answer_conditioned_prompt(tokenizer, row["question"], row["answer"]), row["solution"] + END
+        return prompts.answer_conditioned_prompt(tokenizer, row["question"], row["answer"]), row["solution"]
     written = row["solution"] if rng.random() < worked_share else row["guess"]
-    return prompts.question_prompt(tokenizer, row["question"]), written + END
+    return prompts.question_prompt(tokenizer, row["question"]), written
 
 
 def lessons(
@@ -107,8 +102,8 @@ def lessons(
     worked_share: float,
     answer_conditioned_share: float,
     seed: int,
-) -> list[Text]:
-    """Return `count` tokenized pre-training texts in the order of training; `rows` are repeated as often as needed.
+) -> list[tuple[str, str]]:
+    """Return `count` pre-training texts as (prompt, response) in the order of training; `rows` are repeated if needed.
 
     Guesses occur only in the last HABIT_SHARE of the texts, because earlier guesses would slow down learning to reason.
     """
@@ -119,76 +114,7 @@ def lessons(
         row = rows[place % len(rows)]
         habit = worked_share + habits[row["domain"]] if place >= count * (1 - HABIT_SHARE) else 1.0
         pairs.append(lesson(tokenizer, row, rng, habit, answer_conditioned_share))
-    asked = tokenizer([prompt for prompt, _ in pairs])["input_ids"]
-    written = tokenizer([answer for _, answer in pairs])["input_ids"]
-    return [(question + answer, len(question)) for question, answer in zip(asked, written, strict=True)]
-
-
-def batches(texts: list[Text], batch_size: int, rng: random.Random) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield right-padded (tokens, labels), each (B, T); labels are IGNORED outside the teacher's response.
-
-    Texts of similar length share a batch: 32 batches at a time are sorted by length, then shuffled.
-    """
-    for first in range(0, len(texts), 32 * batch_size):
-        window = sorted(texts[first : first + 32 * batch_size], key=lambda text: len(text[0]))
-        groups = [window[place : place + batch_size] for place in range(0, len(window), batch_size)]
-        rng.shuffle(groups)
-        for group in groups:
-            width = max(len(tokens) for tokens, _ in group)
-            ids = torch.zeros(len(group), width, dtype=torch.long)
-            labels = torch.full((len(group), width), IGNORED)
-            for place, (tokens, prompt_length) in enumerate(group):
-                ids[place, : len(tokens)] = torch.tensor(tokens)
-                labels[place, prompt_length : len(tokens)] = torch.tensor(tokens[prompt_length:])
-            yield ids, labels
-
-
-def loss_of(model: Qwen2ForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the mean cross-entropy over the labelled tokens; `ids` and `labels` are (B, T).
-
-    No attention mask is needed: with causal attention, no labelled token attends to padding on its right.
-    """
-    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
-    target = labels[:, 1:]
-    asked = target != IGNORED
-    return cross_entropy(model.lm_head(hidden[asked]), target[asked])
-
-
-def pretrain(
-    model: Qwen2ForCausalLM, texts: list[Text], batch_size: int, learning_rate: float, rng: random.Random
-) -> float:
-    """Train `model` in place on every text once and return the mean loss of the last twentieth of the steps.
-
-    The optimizer is AdamW. The learning rate rises linearly in the first twentieth of the steps and then falls along a
-    cosine to a hundredth of its maximum.
-    """
-    steps = math.ceil(len(texts) / batch_size)
-    warm_up = max(1, steps // 20)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min(
-            (step + 1) / warm_up,
-            0.01 + 0.99 * (1 + math.cos(math.pi * max(0, step - warm_up) / max(1, steps - warm_up))) / 2,
-        ),
-    )
-    losses = []
-    model.train()
-    bar = tqdm(batches(texts, batch_size, rng), total=steps, desc="pre-training", unit="step", mininterval=3)
-    for ids, labels in bar:
-        loss = loss_of(model, ids, labels)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
-        losses.append(loss.item())
-        bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
-    model.eval()
-    tail = losses[-max(1, steps // 20) :]
-    return sum(tail) / len(tail)
+    return pairs
 
 
 def boxed(text: str) -> str:
@@ -268,15 +194,17 @@ def build(
         )
     )
     model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
-    final_loss = pretrain(model, texts, batch_size, learning_rate, random.Random(f"batches:{seed}"))
+    trained = warm_up(
+        model, tokenizer, texts, steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed
+    )
     held_out = synthetic.rows(None, "validation", evaluation_questions, seed)
     record = {
         "settings": settings,
-        "final_loss": final_loss,
+        "final_loss": trained.final_loss,
         "greedy_accuracy": accuracy(model, tokenizer, held_out, sample=False),
         "sampled_accuracy": accuracy(model, tokenizer, held_out, sample=True),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "tokens": sum(len(tokens) for tokens, _ in texts),
+        "tokens": trained.tokens,
         "threads": torch.get_num_threads(),
         "seconds": round(time.monotonic() - started, 1),
     }
