@@ -49,6 +49,7 @@ LINES = {
         r"CrossThink: 1,880 rows read, [\d,]+ survive, .*",
         r"400 \+ 40 written from 2,000 rows \(hub\) in .*",
     ],
+    "prompt_lengths": [r"\| (GSM8K|MMLU-Pro) \| 2 \| 0 \| 0\.0 \| \d+ \| \d+ \| \d+ \|"],
     "rollout_engine": [
         r"\d+ tokens of 4 responses on .*",
         *(
@@ -93,7 +94,11 @@ def mark(name):
 def test_a_brief_run_prints_its_table(name, tmp_path):
     command = [sys.executable, BENCHMARKS / f"{name}.py", "--brief"]
     environment = dict(os.environ)
-    if name in ("grading_ablation", "grading_rewrites"):  # they read real rows; here the few that the repository has
+    if name in (
+        "grading_ablation",
+        "grading_rewrites",
+        "prompt_lengths",
+    ):  # they read real rows; here the few that the repository has
         environment[MIRROR_VARIABLE] = str(BENCHMARKS.parent / "tests/fixtures/mirror")
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
@@ -102,3 +107,15 @@ def test_a_brief_run_prints_its_table(name, tmp_path):
     printed = done.stdout.splitlines()
     for line in LINES[name]:
         assert any(re.fullmatch(line, one) for one in printed), f"{line}\nis not in\n{done.stdout}"
+
+
+@pytest.mark.skipif(not os.environ.get(MIRROR_VARIABLE), reason=f"set {MIRROR_VARIABLE} to a folder with real files")
+def test_the_documented_prompt_lengths_are_those_of_the_real_files():
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "prompt_lengths.py"], capture_output=True, text=True, check=True
+    )
+    documented = (BENCHMARKS.parent / "docs/protocol.md").read_text()
+    names = ("MATH-500", "GSM8K", "AMC23", "MMLU-Pro")
+    lines = [line for line in done.stdout.splitlines() if line.startswith(tuple(f"| {name} " for name in names))]
+    assert lines
+    assert [line for line in lines if line not in documented] == []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from generalthinker.methods.method import Method, Quantity
 from generalthinker.reporting.figures import COLOURS, save, style
@@ -40,7 +41,7 @@ def draw_walkthrough(table: Path, png: Path, pdf: Path, method: Method) -> None:
         axes[-1].margins(x=0.01)
         more = f" (its last {len(frame)} tokens)" if left_out else ""
         question = textwrap.shorten(frame["question"].iloc[0], 200, placeholder=" …")
-        asked = f"{question} [{frame['answer'].iloc[0]}]".replace("$", r"\$")
+        asked = _drawable(f"{question} [{frame['answer'].iloc[0]}]", FontProperties())
         lines = [
             *textwrap.wrap(asked, int(9 * figure.get_figwidth())),
             ", ".join([f"One response{more}; reasoning left of the dotted line", *_headed(method)]),
@@ -75,5 +76,13 @@ def _headed(method: Method) -> list[str]:
 
 
 def _shown(token: str) -> str:
+    """Return the label of a token; `⋯` is a token that continues a character of the token before it."""
+    return _drawable(token.replace("\n", "↵").replace(" ", "␣") or "⋯", FontProperties(family="monospace"))
+
+
+def _drawable(text: str, font: FontProperties) -> str:
+    """Return `text` as Matplotlib can draw it: instead of a character that the font lacks its number, as in U+4E2D."""
+    known = get_font(findfont(font)).get_charmap()
+    drawn = "".join(character if ord(character) in known else f"U+{ord(character):04X}" for character in text)
     # Matplotlib would read a dollar sign as the beginning of a formula.
-    return token.replace("\n", "↵").replace(" ", "␣").replace("$", r"\$")
+    return drawn.replace("$", r"\$")

@@ -1,5 +1,7 @@
 """One response of a trained policy, token by token, with the quantities of the method's token-level credit."""
 
+import csv
+import itertools
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,7 +47,23 @@ def write_walkthrough(settings: Settings, run: RunSpec, out: Path) -> None:
             f"{run.name}: none of the responses to {len(questions)} questions has both reasoning and a boxed answer"
         )
     shown = max(frames, key=lambda frame: (frame["advantage"] - frame["response_advantage"]).abs().sum())
-    write_text(out, shown.to_csv(index=False))
+    write_table(shown, out)
+
+
+def write_table(frame: pd.DataFrame, out: Path) -> None:
+    """Write the table of one response; texts are quoted, because tokens may be line breaks of every kind."""
+    write_text(out, frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
+
+
+def token_texts(tokenizer, ids: list[int]) -> list[str]:
+    """Return the text of every token; joined, they are the text of all tokens.
+
+    A character that is spread over several tokens belongs to the first of them, and the others have the empty text.
+    """
+    # An incomplete character at the end decodes to one character.
+    ends = [len(tokenizer.decode(ids[:count])) for count in range(len(ids) + 1)]
+    text = tokenizer.decode(ids)
+    return [text[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def _group(trainer: MethodTrainer, rows: list[dict]) -> list[pd.DataFrame]:
@@ -58,7 +76,7 @@ def _group(trainer: MethodTrainer, rows: list[dict]) -> list[pd.DataFrame]:
         count, prefix = int(output["completion_mask"][i].sum()), int(mask[i].sum())
         if not 0 < prefix < count:
             continue
-        frame = pd.DataFrame({"token": [trainer.tokenizer.decode([token]) for token in ids[:count].tolist()]})
+        frame = pd.DataFrame({"token": token_texts(trainer.tokenizer, ids[:count].tolist())})
         frame["in_prefix"] = mask[i, :count].tolist()
         for name, values in trainer.credit.quantities.items():
             frame[name] = pd.Series(values[i, :count].tolist()).where(frame["in_prefix"])
