@@ -45,6 +45,7 @@ from generalthinker.training.trainer import MethodTrainer
 
 DEMO = Path(__file__).resolve().parent.parent / "config/demo.yaml"
 METHOD = "GeneralThinker"
+ROWS_AT_ONCE = 4  # responses whose loss is computed together
 NOT_NEAR_ZERO = 0.1  # a weight w that is not near zero, where signs change easily and matter little
 
 
@@ -122,10 +123,14 @@ def gradient(trainer: Any, scores: Scored, kept: slice = slice(None)) -> torch.T
     trainer.group_by_length = False  # TRL's loss of one batch, as it is
     trainer.current_gradient_accumulation_steps = 1
     trainer.model.zero_grad()
-    output = {key: value[kept] if value.dim() else value for key, value in scores.output.items()}
-    for key in ("advantages", "ref_per_token_logps"):
-        output[key] = output[key].to(trainer.model.dtype if trainer.model.dtype == torch.float64 else torch.float32)
-    trainer.batch_loss(trainer.model, output).backward()
+    kind = torch.float64 if trainer.model.dtype == torch.float64 else torch.float32
+    rows = list(range(len(scores.rewards)))[kept]
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        chunk = rows[start : start + ROWS_AT_ONCE]
+        output = {key: value[chunk] if value.dim() else value for key, value in scores.output.items()}
+        for key in ("advantages", "ref_per_token_logps"):
+            output[key] = output[key].to(kind)
+        (trainer.batch_loss(trainer.model, output) * len(chunk) / len(rows)).backward()
     return torch.cat([p.grad.double().flatten() for p in trainer.model.parameters() if p.grad is not None])
 
 
@@ -192,6 +197,7 @@ def inputs(arguments: argparse.Namespace, folder: Path) -> tuple[Settings, Path,
         model = folder / "model"
         tiny.build(model, **options, evaluation_questions=8)
     changed = {"rollout_engine": "transformers", "precision": "fp32", "validate_every": None, "micro_batch_size": 8}
+    changed["gradient_checkpointing"] = True
     return settings.model_copy(update={"training": settings.training.model_copy(update=changed)}), model, rows
 
 
