@@ -1,5 +1,6 @@
 """Downloads from a hub on this machine: whole, killed and continued, then used without it; and refused access."""
 
+import json
 import os
 import shutil
 import signal
@@ -209,3 +210,152 @@ def test_too_little_space_is_said_before_anything_is_downloaded():
     (problem,) = survey.problems
     for part in ("15.0 GB", "2.0 GB", "HF_HOME", str(hub.cache())):
         assert part in problem
+
+
+# dataset → its subsets, each with split and file, as far as the paper's configuration reads them
+DATASETS = {
+    "nlile/hendrycks-MATH-benchmark": {"default": {"train": "train.jsonl", "test": "test.jsonl"}},
+    "openai/gsm8k": {"main": {"test": "main/test.jsonl"}},
+    "math-ai/minervamath": {"default": {"test": "test.jsonl"}},
+    "math-ai/olympiadbench": {"default": {"test": "test.jsonl"}},
+    "math-ai/amc23": {"default": {"test": "test.jsonl"}},
+    GATED: {"gpqa_main": {"train": "gpqa_main/train.csv"}, "gpqa_diamond": {"train": "gpqa_diamond/train.csv"}},
+    "cais/mmlu": {"all": {"test": "all/test.jsonl"}, "anatomy": {"test": "anatomy/test.jsonl"}},
+    "TIGER-Lab/MMLU-Pro": {"default": {"test": "test.jsonl"}},
+    "edinburgh-dawg/mmlu-redux-2.0": {
+        "anatomy": {"test": "anatomy/test.jsonl"},
+        "virology": {"test": "virology/test.jsonl"},
+    },
+    "m-a-p/SuperGPQA": {"default": {"train": "train.jsonl"}},
+    "nvidia/Nemotron-CrossThink": {"default": {"train_qa": "train_qa.jsonl"}},
+}
+COPIES = {"gpqa_diamond/train.csv": "gpqa_main/train.csv", "anatomy/test.jsonl": "all/test.jsonl"}
+BUILD_ALL = """
+import sys
+from pathlib import Path
+from generalthinker.config import load
+from generalthinker.data.benchmark import build_benchmark
+from generalthinker.paths import Layout
+from generalthinker.records import slug
+settings = load([sys.argv[1]])
+layout = Layout(settings.results)
+for name in settings.benchmarks:
+    build_benchmark(settings, name, Path(layout.benchmark(slug(name))), Path(layout.benchmark_manifest(slug(name))))
+"""
+
+
+def add_all(server, model):
+    """Give the hub all datasets of the paper's configuration with a few rows each, and its three models."""
+    for dataset, subsets in DATASETS.items():
+        files, configs = {}, []
+        for subset, splits in subsets.items():
+            configs.append(
+                {"config_name": subset, "data_files": [{"split": s, "path": path} for s, path in splits.items()]}
+            )
+            for path in splits.values():
+                source = FIXTURES / dataset / path
+                files[path] = (source if source.exists() else FIXTURES / dataset / COPIES[path]).read_bytes()
+        card = yaml.safe_dump({"configs": configs})
+        server.add("datasets", dataset, {"README.md": f"---\n{card}---\n", **files})
+    for size in ("1.5B", "3B", "7B"):
+        files = {path.name: path.read_bytes() for path in model.iterdir() if path.is_file()}
+        server.add("models", f"Qwen/Qwen2.5-{size}-Instruct", files)
+
+
+def paper_on(server, folder):
+    """Write the paper's configuration with the hub's commits and numbers of rows, and return its content."""
+    content = yaml.safe_load(CONFIG.read_text())
+    content["results"] = str(folder / "results")
+    for model in content["models"].values():
+        model["revision"] = server.commit(model["id"])
+    sources = [*content["benchmarks"].values(), *content["data"]["sources"].values()]
+    for source in sources:
+        source["revision"] = server.commit(source["dataset"])
+        source["rows"] = None
+    content["data"] |= {"train_rows": 4, "validation_rows": 2}
+    (folder / "paper.yaml").write_text(yaml.safe_dump(content))
+    return content
+
+
+@pytest.mark.slow
+def test_the_papers_configuration_from_check_to_questions_on_a_hub_with_all_its_datasets(tmp_path, tiny_model):
+    with standin.running(tmp_path / "hub", gated=(GATED,)) as server:
+        add_all(server, tiny_model)
+        content = paper_on(server, tmp_path)
+
+        def run(*command, token=True, offline=False):
+            options = {"HF_TOKEN": standin.TOKEN} if token else {}
+            options |= {"HF_HUB_OFFLINE": "1"} if offline else {}
+            return subprocess.run(
+                [sys.executable, *command],
+                cwd=tmp_path,
+                env=environment_of(server, tmp_path, **options),
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+
+        def generalthinker(*arguments, **how):
+            return run("-m", "generalthinker.cli", *arguments, "--settings", "paper.yaml", **how)
+
+        refused = generalthinker("check", token=False)
+        assert refused.returncode == 1
+        assert "https://huggingface.co/datasets/Idavidrein/gpqa" in refused.stderr
+        assert refused.stdout.count("no access") == 1, "both GPQA benchmarks are in one repository"
+        checked = generalthinker("check")
+        assert checked.returncode == 0, checked.stderr
+        for repository in (*DATASETS, *(model["id"] for model in content["models"].values())):
+            assert repository in checked.stdout
+        downloaded = generalthinker("download")
+        assert downloaded.returncode == 0, downloaded.stderr
+
+        built = run("-c", BUILD_ALL, "paper.yaml", offline=True)
+        assert built.returncode == 0, built.stderr
+        benchmarks = {path.stem for path in (tmp_path / "results/data/benchmarks").glob("*.parquet")}
+        assert benchmarks == set(content["benchmarks"])
+        early = generalthinker("mixture", offline=True)
+        assert (early.returncode, "Traceback" in early.stderr) == (1, False)
+        assert "generalthinker model qwen2.5-1.5b" in early.stderr
+        assert generalthinker("model", "qwen2.5-1.5b", offline=True).returncode == 0
+        mixture = generalthinker("mixture", offline=True)
+        assert mixture.returncode == 0, mixture.stderr
+        assert len(read_json(tmp_path / "results/data/mixture.json")["decontaminated_against"]) == 11
+
+
+@pytest.mark.slow
+def test_what_the_hub_has_under_other_names_stops_and_one_setting_repairs_it(tmp_path, tiny_model):
+    with standin.running(tmp_path / "hub") as server:
+        add_all(server, tiny_model)
+        content = paper_on(server, tmp_path)
+        crossthink = content["data"]["sources"]["Nemotron-CrossThink-QA"]
+        asked = [{"stem": f"Is {n} even?", "gold": {"letter": "A" if n % 2 == 0 else "B"}} for n in range(30)]
+        rows = "".join(json.dumps(row | {"alternatives": ["yes", "no"]}) + "\n" for row in asked)
+        server.add("datasets", crossthink["dataset"], {"train_qa.jsonl": rows})
+        correct, crossthink["revision"] = crossthink["revision"], "f" * 40
+
+        def mixture():
+            (tmp_path / "paper.yaml").write_text(yaml.safe_dump(content))
+            done = subprocess.run(
+                [sys.executable, "-m", "generalthinker.cli", "mixture", "--settings", "paper.yaml"],
+                cwd=tmp_path,
+                env=environment_of(server, tmp_path),
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            assert "Traceback" not in done.stderr
+            return done
+
+        content["data"]["decontaminate_against"] = []
+        model = tmp_path / "results/models/qwen2.5-1.5b"
+        model.parent.mkdir(parents=True)
+        model.symlink_to(tiny_model)
+        assert all(text in mixture().stderr for text in (crossthink["dataset"], "f" * 40, "revision"))
+        crossthink["revision"] = correct
+        stopped = mixture()
+        assert stopped.returncode == 1
+        assert "columns: ['stem', 'gold', 'alternatives']" in stopped.stderr
+        assert "`columns: {question: <its name>" in stopped.stderr
+        crossthink["columns"] = {"question": "stem", "answer": "gold.letter", "options": "alternatives"}
+        repaired = mixture()
+        assert repaired.returncode == 0, repaired.stderr

@@ -14,7 +14,7 @@ from generalthinker.disk import DiskFullError, is_full
 
 PAGE = "https://huggingface.co"
 # The files of weights, tokenizer and configuration; the same weights in other formats are not downloaded.
-MODEL_FILES = ["*.json", "*.txt", "*.safetensors"]
+MODEL_FILES = ["*.json", "*.txt", "*.jinja", "*.safetensors"]
 
 
 class NoAccessError(DataError):
