@@ -38,6 +38,13 @@ LINES = {
     "growth": [
         r"\| limit of a response \(tokens\) \| (16|32) \|( [\d.]+ s \|){3}",
         r"\| (8|16) \|( [\d.]+ s \|){3}",
+    "growth": [r"\| limit of a response \(tokens\) \| (16|32) \|( [\d.]+ s \|){3}"],
+    "likelihood_span": [
+        r"64 responses: [\d.]+% with reasoning and a closed box, [\d.]+% truncated, [\d.]+ tokens on average",
+        r"\| '\}' \| [1-9]\d* \|",
+        r"\| `answer` \| -[\d.]+ \| 0.0% \|",
+        r"\| `answer_and_brace` \| -[\d.]+ \| [\d.]+% \|",
+        r"\| `answer`, `answer_and_any_brace` \| [\d.]+ \| [\d.]+% \| [\d.]+ \| [\d.]+% \|",
     ],
     "merge_drift": [
         r" +step +δ / W +drift / δ +engine sees +engine error",
