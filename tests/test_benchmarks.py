@@ -38,7 +38,7 @@ LINES = {
     "growth": [
         r"\| limit of a response \(tokens\) \| (16|32) \|( [\d.]+ s \|){3}",
         r"\| (8|16) \|( [\d.]+ s \|){3}",
-    "growth": [r"\| limit of a response \(tokens\) \| (16|32) \|( [\d.]+ s \|){3}"],
+    ],
     "likelihood_span": [
         r"64 responses: [\d.]+% with reasoning and a closed box, [\d.]+% truncated, [\d.]+ tokens on average",
         r"\| '\}' \| [1-9]\d* \|",
