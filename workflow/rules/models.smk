@@ -62,7 +62,7 @@ rule pretrain:
         ENVIRONMENT
     threads: settings.threads.model
     resources:
-        mem_mb=4000,
+        mem_mb=8000,
     params:
         model=lambda w: settings.model_identity(w.model),
     message:
