@@ -128,6 +128,8 @@ def span_tokens(tokenizer, context: str, span: str) -> tuple[list[int], int]:
 class Policy:
     """A language model in float64, LoRA written out as W + scale · B A; one sequence, no padding, no cache."""
 
+    temperature = 1.0
+
     def __init__(self, model, lora: dict[str, tuple[torch.Tensor, torch.Tensor]] | None = None, scale: float = 0.0):
         self.model = model.double().eval()
         self.lora = {name: (a.double(), b.double()) for name, (a, b) in (lora or {}).items()}
@@ -135,13 +137,17 @@ class Policy:
 
     def logps(self, ids: list[int], count: int, adapter: bool = True) -> torch.Tensor:
         """Return log π of the last `count` tokens, each given all before it."""
+        everything = self.distributions(ids, adapter).gather(1, torch.tensor(ids[1:]).unsqueeze(1)).squeeze(1)
+        return everything[len(everything) - count :]
+
+    def distributions(self, ids: list[int], adapter: bool = True) -> torch.Tensor:
+        """Return log π of every token of the vocabulary at each place but the first."""
         changed = {}
         if adapter:
             for name, (a, b) in self.lora.items():
                 changed[f"{name}.weight"] = self.model.get_parameter(f"{name}.weight").detach() + self.scale * (b @ a)
         logits = torch.func.functional_call(self.model, changed, (torch.tensor([ids]),)).logits[0]
-        everything = logits[:-1].log_softmax(-1).gather(1, torch.tensor(ids[1:]).unsqueeze(1)).squeeze(1)
-        return everything[len(everything) - count :]
+        return (logits[:-1] / self.temperature).log_softmax(-1)
 
 
 def answer_logp(policy: Policy, tokenizer, context: str, answer: str, span: str = "answer_and_brace") -> float:

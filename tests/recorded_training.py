@@ -1,9 +1,9 @@
 """A training in one or more processes whose rollouts are recorded, or replayed from a record; run by torchrun.
 
-    torchrun --nproc-per-node N tests/recorded_training.py <frozen settings> <run> <report.json> [<record.json>]
+    torchrun --nproc-per-node N tests/recorded_training.py <settings> <run>[,<run>…] <report.json> [<record.json>]
 
 Sampling differs between process counts, for every process draws its own random numbers; all else must not. The report
-lists, per optimizer step and response, prompt, place in the group, tokens and advantages.
+lists, per run, optimizer step and response, prompt, place in the group, tokens and advantages.
 """
 
 import json
@@ -20,11 +20,11 @@ from generalthinker.training.trainer import MethodTrainer as Trainer
 from sample_methods import with_samples
 
 
-def main(settings_file, name, report, record=None):
+def main(settings_file, names, report, record=None):
     """Train, then write the report from the main process."""
     settings = with_samples(load_frozen(settings_file))
     replayed = {key(row): row["tokens"] for row in json.loads(Path(record).read_text())} if record else {}
-    rows = []
+    rows, runs = [], names.split(",")
     generate, score = Trainer._generate_single_turn, Trainer._generate_and_score_completions
 
     def places(trainer, count):
@@ -35,11 +35,12 @@ def main(settings_file, name, report, record=None):
     def recorded(trainer, prompt_ids, *rest):
         if not trainer.model.training:
             return generate(trainer, prompt_ids, *rest)
-        keys = [(*at, tuple(prompt)) for at, prompt in zip(places(trainer, len(prompt_ids)), prompt_ids, strict=True)]
+        at = places(trainer, len(prompt_ids))
+        keys = [(runs[0], *here, tuple(prompt)) for here, prompt in zip(at, prompt_ids, strict=True)]
         responses = [replayed[key] for key in keys] if replayed else generate(trainer, prompt_ids, *rest)[0]
         rows.extend(
-            {"step": step, "place": place, "prompt": prompt, "tokens": tokens}
-            for (step, place, prompt), tokens in zip(keys, responses, strict=True)
+            {"run": run, "step": step, "place": place, "prompt": prompt, "tokens": tokens}
+            for (run, step, place, prompt), tokens in zip(keys, responses, strict=True)
         )
         return responses, None
 
@@ -50,14 +51,16 @@ def main(settings_file, name, report, record=None):
         return output
 
     Trainer._generate_single_turn, Trainer._generate_and_score_completions = recorded, reported
-    tiny.train(settings, settings.run(name), int(os.environ["WORLD_SIZE"]))
+    while runs:
+        tiny.train(settings, settings.run(runs[0]), int(os.environ["WORLD_SIZE"]))
+        runs.pop(0)
     everything = gather_object(rows)
     if os.environ["RANK"] == "0":
         Path(report).write_text(json.dumps(everything))
 
 
 def key(row):
-    return row["step"], row["place"], tuple(row["prompt"])
+    return row["run"], row["step"], row["place"], tuple(row["prompt"])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ ALLOWED = {
     "credit": set(),
     "answers": {"errors", "records", "files"},
     "rewards": {"records", "answers"},
-    "methods": {"sections", "metrics", "records", "prompts", "rewards", "credit"},
+    "methods": {"sections", "metrics", "records", "prompts", "rewards", "credit", "answers"},
     "config": {"errors", "records", "files", "sections", "metrics", "methods"},
     "code_versions": {"files", "methods"},
     "identity": {"code_versions", "config", "files", "paths", "provenance", "records"},

@@ -3,6 +3,7 @@ r"""Rewards: lists in, lists out; which text is scored, and when the floor is gi
 import pytest
 
 from generalthinker.methods import FAMILIES
+from generalthinker.methods.method import ScoredRollout, Step
 from generalthinker.rewards import Rollout, binary, likelihood
 
 FLOOR = -30.0
@@ -12,11 +13,20 @@ def rollout(completion, answer="7", truncated=False, answer_type="math", options
     return Rollout("<user>2+5?\n", completion, truncated, "2+5?", answer, answer_type, options, tokens=9, group=0)
 
 
+class Words:
+    """A tokenizer whose tokens are words."""
+
+    eos_token = "<end>"
+
+    def __call__(self, text, add_special_tokens=True):
+        return {"input_ids": text.split()}
+
+
 class Recorder:
     """A scorer that gives every character of a span −1 and remembers what it was asked."""
 
     def __init__(self):
-        self.pairs = []
+        self.pairs, self.tokenizer = [], Words()
 
     def span_logps(self, contexts, spans, *, after=None, any_ending=False, policy="current"):
         self.pairs += zip(contexts, spans, strict=True)
@@ -99,6 +109,9 @@ def test_binary_reward_is_one_for_a_correct_box_and_zero_for_anything_else():
 def test_every_trained_family_scores_lists_of_rollouts_in_order():
     for name, family in FAMILIES.items():
         if family.reward is not None:
-            values = family(family=name).score([rollout(r"so \boxed{7}"), rollout("no")], Recorder())
+            method, rollouts = family(family=name), [rollout(r"so \boxed{7}"), rollout("no", truncated=True)]
+            scores = method.score(rollouts, Recorder())
+            groups = [[ScoredRollout(*pair) for pair in zip(rollouts, scores, strict=True)]]
+            [values] = method.rewards(Step(1, groups, {}, {}))
             assert [type(value) for value in values] == [float, float], name
             assert values[0] > values[1], name

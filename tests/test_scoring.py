@@ -85,7 +85,7 @@ def test_the_likelihood_reward_equals_one_sequence_at_a_time_in_float64(tiny_mod
     ]
 
     class Scorer:
-        def span_logps(self, contexts, spans, any_ending):
+        def span_logps(self, contexts, spans, **_):
             return span_logps(tokenizer, policy, contexts, spans, CPU)
 
     got = likelihood.reward(rollouts, Scorer(), floor=-30.0)

@@ -49,8 +49,11 @@ def questions(count: int, seed: int = 3) -> list[dict]:
     return [{name: row[name] for name in COLUMNS} for row in synthetic.rows(None, "train", count, seed)]
 
 
-def settings(folder: Path, model: Path, **training):
-    """Return the demo's settings shrunk to `training`, with its data and model in place below `folder`/results."""
+def settings(folder: Path, model: Path, methods: dict | None = None, **training):
+    """Return the demo's settings shrunk to `training`, with its data and model in place below `folder`/results.
+
+    `methods` are added to the demo's.
+    """
     override = folder / "override.yaml"
     small = {
         "max_steps": 4,
@@ -63,7 +66,8 @@ def settings(folder: Path, model: Path, **training):
         "lora": {"rank": 4, "alpha": 8},
     }
     results = folder / "results"
-    override.write_text(yaml.safe_dump({"results": str(results), "seeds": [5], "training": small | training}))
+    own = {"results": str(results), "seeds": [5], "training": small | training, "methods": methods or {}}
+    override.write_text(yaml.safe_dump(own))
     loaded = load([DEMO, override])
     layout = Layout(str(results))
     write_parquet(layout.train, pd.DataFrame(questions(32)).assign(source="Synthetic"))

@@ -275,7 +275,7 @@ class Settings(Section):
 
     def training_identity(self, run: RunSpec) -> dict[str, Any]:
         """Return everything that determines the result of training `run`, which is retrained only if this changes."""
-        training = self.training.model_dump(exclude=EXECUTION_ONLY)
+        training = self.training_of(run).model_dump(exclude=EXECUTION_ONLY)
         if not self.training.validate_every:
             del training["validation_decoding"]
         if self.training.rollout_engine != "vllm":
@@ -286,8 +286,19 @@ class Settings(Section):
             "models": {role: self.model_identity(entry) for role, entry in method.models.items()},
             "method": method.identity(),
             "seed": run.seed,
-            "training": training,
+            "training": training | self.grpo_options(run),
         }
+
+    def training_of(self, run: RunSpec) -> TrainingSettings:
+        """Return the section `training` as it holds for `run`: a method may replace some of its settings."""
+        overrides = self.method(run).training_overrides
+        replaced = {name: value for name, value in overrides.items() if name in TrainingSettings.model_fields}
+        return TrainingSettings.model_validate({**dict(self.training), **replaced}) if replaced else self.training
+
+    def grpo_options(self, run: RunSpec) -> dict[str, Any]:
+        """Return the options of TRL's GRPOConfig that the method of `run` sets and the section `training` lacks."""
+        overrides = self.method(run).training_overrides
+        return {name: value for name, value in overrides.items() if name not in TrainingSettings.model_fields}
 
     def models_of_kind(self, *kinds: str) -> list[str]:
         """Return the models that are downloaded (`hub`), or built here (`tiny` and `package`)."""

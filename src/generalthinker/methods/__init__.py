@@ -15,9 +15,10 @@ def _families() -> dict[str, type[Method]]:
     families: dict[str, type[Method]] = {}
     for module in pkgutil.iter_modules(__path__):
         for member in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
-            if isinstance(member, type) and issubclass(member, Method) and member is not Method:
-                [family] = get_args(member.model_fields["family"].annotation)
-                families[family] = member
+            if isinstance(member, type) and issubclass(member, Method):
+                # The annotation is Literal["<name>"]; base classes of families have none.
+                for family in get_args(member.model_fields["family"].annotation):
+                    families[family] = member
     return families
 
 

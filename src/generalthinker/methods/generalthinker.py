@@ -4,13 +4,16 @@ The paper's ablations use some of its parts: AM alone (`clip_threshold: null, di
 (`direction_preserving: false`), AM+DP (`clip_threshold: null`), and all three.
 """
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from generalthinker.methods.likelihood_rl import LikelihoodRL
 from generalthinker.methods.method import Knob, Quantity, Responses, TokenCredit
 from generalthinker.prompts import answer_conditioned_prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class GeneralThinker(LikelihoodRL):
@@ -58,15 +61,19 @@ class GeneralThinker(LikelihoodRL):
             del settings["bound"]
         return settings
 
-    def token_credit(self, responses: Responses) -> TokenCredit:
-        """Return Â_t of equation 10 or 14, from the signal s of equation 7."""
-        from generalthinker.credit import modulate
-
+    def signal(self, responses: Responses) -> "Tensor":
+        """Return s of equation 7 (B, T), which is undefined outside the prefix."""
         conditioned = [
             answer_conditioned_prompt(responses.tokenizer, rollout.question, rollout.answer)
             for rollout in responses.rollouts
         ]
-        signal = responses.logps(conditioned) - responses.logps(policy="initial")
+        return responses.logps(conditioned) - responses.logps(policy="initial")
+
+    def token_credit(self, responses: Responses) -> TokenCredit:
+        """Return Â_t of equation 10 or 14, from the signal s of equation 7."""
+        from generalthinker.credit import modulate
+
+        signal = self.signal(responses)
         modulation = modulate(
             responses.advantages,
             signal,

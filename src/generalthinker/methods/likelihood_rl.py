@@ -26,14 +26,24 @@ class LikelihoodRL(Method):
             "answer with any token that begins with the brace"
         ),
     ] = "answer_and_brace"
+    likelihood_per_token: Annotated[
+        bool, Field(description="mean over the scored tokens instead of their sum; the floor stays as it is")
+    ] = False
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that determine a result; runs from before `likelihood_span` have its default."""
+        """Return the settings that determine a result; runs from before a setting was added have its default."""
         settings = super().identity()
-        if self.likelihood_span == "answer_and_brace":
-            del settings["likelihood_span"]
+        for added in ("likelihood_span", "likelihood_per_token"):
+            if settings[added] == type(self).model_fields[added].default:
+                del settings[added]
         return settings
 
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[float]:
         """Return the answer's log-likelihood (nats) of each response, equation 6."""
-        return likelihood.reward(rollouts, scorer, floor=self.reward_floor, span=self.likelihood_span)
+        return likelihood.reward(
+            rollouts,
+            scorer,
+            floor=self.reward_floor,
+            span=self.likelihood_span,
+            per_token=self.likelihood_per_token,
+        )

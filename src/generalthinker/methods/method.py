@@ -109,6 +109,7 @@ class Responses:
     rollouts: list[Rollout]
     advantages: "Tensor"  # (B,)
     prefix_mask: "Tensor"  # (B, T), True on reasoning tokens
+    seeds: list[int]  # one per response, from the run's seed, the step, and the response's place among all of the step
 
     def logps(self, prompts: list[str] | None = None, policy: Policy = "current") -> "Tensor":
         """Return the log-probabilities (nats) of the completions' tokens (B, T) under `policy`, without gradient.
@@ -120,6 +121,10 @@ class Responses:
 
     def entropies(self) -> "Tensor":
         """Return the current policy's entropy (nats) at each completion token (B, T), without gradient."""
+        raise NotImplementedError
+
+    def of_all_processes(self, values: "Tensor") -> "Tensor":
+        """Return the `values` (N,) of all processes, one process after the other; every process must call this."""
         raise NotImplementedError
 
 
@@ -177,6 +182,16 @@ class Method(Section):
     def slow_policy(self) -> SlowPolicy | None:
         """The slowly updated policy that the method scores with, if it needs one."""
         return None
+
+    @property
+    def kl_anchor(self) -> Policy:
+        """The policy that the KL term of the loss keeps the trained policy near."""
+        return "initial"
+
+    @property
+    def training_overrides(self) -> dict[str, Any]:
+        """The settings of `training`, and further options of TRL's GRPOConfig, that runs of this method replace."""
+        return {}
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:

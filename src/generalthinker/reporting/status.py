@@ -300,8 +300,8 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else form.format(value)
+def _number(value: float | None, template: str) -> str:
+    return "" if value is None else template.format(value)
 
 
 def _some(names: list[str]) -> str:

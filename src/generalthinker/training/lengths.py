@@ -83,12 +83,19 @@ class LengthGroupingTrainer(GRPOTrainer):
         """Return what a micro-batch adds to the step's loss: its own loss, weighted by its share of the responses."""
         if not inputs:
             return next(parameter for parameter in model.parameters() if parameter.requires_grad).sum() * 0
-        loss = self.batch_loss(model, inputs)
         if not self.group_by_length:
-            return loss
-        if inputs is self._calls[-1]:
-            self._weight_by_tokens([call["tokens"] for call in self._calls if call])
-        return loss * inputs["share"]
+            return self.batch_loss(model, inputs)
+        last, tokens = inputs is self._calls[-1], [call["tokens"] for call in self._calls if call]
+        if self.loss_type == "dapo":  # a mean over the step's tokens, whichever responses they belong to
+            scale = len(self._calls) * inputs["tokens"]
+            weight = scale / max(1, sum(tokens))
+            inputs = {**inputs, "num_items_in_batch": torch.tensor(scale, device=inputs["completion_ids"].device)}
+        else:
+            weight = inputs["share"]
+        loss = self.batch_loss(model, inputs)
+        if last:
+            self._weight_by_tokens(tokens)
+        return loss * weight
 
     def batch_loss(self, model, inputs: Batch) -> Tensor:
         """Return the mean loss of a micro-batch's responses, divided by the number of micro-batches."""

@@ -123,7 +123,7 @@ def train(settings: Settings, run: RunSpec, identity: Identity, processes: int =
 
 def grpo_arguments(settings: Settings, run: RunSpec, processes: int, output_dir: str) -> dict[str, Any]:
     """Return every GRPOConfig value that matters, none left to a default that may change."""
-    training = settings.training
+    training = settings.training_of(run)
     cuda = torch.cuda.is_available()
     vllm = training.rollout_engine == "vllm"
     arguments: dict[str, Any] = {
@@ -208,7 +208,7 @@ def grpo_arguments(settings: Settings, run: RunSpec, processes: int, output_dir:
             "vllm_max_model_length": settings.data.max_prompt_tokens + training.max_completion_tokens,
             "vllm_importance_sampling_correction": False,
         }
-    return arguments
+    return arguments | settings.grpo_options(run)
 
 
 def build_trainer(settings: Settings, run: RunSpec, arguments: dict[str, Any]) -> MethodTrainer:
@@ -221,7 +221,7 @@ def build_trainer(settings: Settings, run: RunSpec, arguments: dict[str, Any]) -
     method = settings.method(run)
     return MethodTrainer(
         method=method,
-        settings=settings.training,
+        settings=settings.training_of(run),
         models={role: Path(layout.model(slug(entry))) for role, entry in method.models.items()},
         model=without_sampling_parameters(AutoModelForCausalLM.from_pretrained(model_folder, dtype=dtype)),
         args=GRPOConfig(**arguments),

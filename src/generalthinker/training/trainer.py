@@ -4,6 +4,7 @@ Differences from TRL: rewards may use the policy's probabilities (equation 6), a
 `_generate_and_score_completions` may return advantages (B, T) instead of (B,), which TRL's loss accepts unchanged.
 """
 
+import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -159,6 +160,8 @@ class MethodTrainer(LengthGroupingTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
         started = time.perf_counter()
+        if self.beta and self.method.kl_anchor != "initial":
+            output["ref_per_token_logps"] = Completions(self, output).logps(policy=self.method.kl_anchor)
         self._set_advantages(output)
         self._add_answer_losses(output)
         credit = self.method.token_credit(Completions(self, output))
@@ -185,12 +188,17 @@ class MethodTrainer(LengthGroupingTrainer):
         kept = torch.tensor([value is not None for value in values], device=output["completion_mask"].device)
         # A response whose mask is all 0 adds nothing to the loss; TRL excludes truncated ones in the same way.
         output["completion_mask"] = output["completion_mask"] * kept.unsqueeze(1)
+        output["num_items_in_batch"] = self.accelerator.gather(output["completion_mask"].sum()).sum()
 
     def _add_answer_losses(self, output: dict[str, Any]) -> None:
         """Add the method's answer losses to `output`, so that TRL splits them into micro-batches with the responses."""
         losses = self.method.answer_losses(self._underway, self._rewards)
         if losses is None:
             return
+        if self.loss_type == "dapo":
+            raise ValueError(
+                "answer losses are means over responses: they cannot be added to a mean over tokens (dapo)"
+            )
         own = [loss or AnswerLoss("", " ", 0.0) for loss in self._own_part(losses)]
         encoded, ranges = encode_spans(self._tokenizer, [loss.context for loss in own], [loss.target for loss in own])
         device = output["completion_ids"].device
@@ -342,6 +350,11 @@ def last_hidden_states(decoder: nn.Module) -> Iterator[list[Tensor]]:
         hook.remove()
 
 
+def seed_of(*parts: int) -> int:
+    """Return a seed (64 bits) that depends on all `parts`; it is the same on every machine."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8])
+
+
 class Completions(Responses):
     """The completions that TRL has just scored, in the form that a method's `token_credit` receives."""
 
@@ -349,6 +362,8 @@ class Completions(Responses):
         self.tokenizer = trainer.tokenizer
         self.step = trainer._step_underway
         self.rollouts = trainer._local
+        first = trainer.accelerator.process_index * len(self.rollouts)
+        self.seeds = [seed_of(trainer.args.seed, self.step, first + place) for place in range(len(self.rollouts))]
         self.advantages = output["advantages"]
         self.prefix_mask = trainer.prefix_mask(output)
         self._trainer, self._output = trainer, output
@@ -356,7 +371,8 @@ class Completions(Responses):
     def logps(self, prompts: list[str] | None = None, policy: Policy = "current") -> Tensor:
         """Return the log-probabilities of the completions' tokens (B, T); see `Responses.logps`."""
         trainer, output = self._trainer, self._output
-        if prompts is None and policy == "initial" and "ref_per_token_logps" in output:
+        anchor = trainer.method.kl_anchor
+        if prompts is None and policy == "initial" == anchor and "ref_per_token_logps" in output:
             return output["ref_per_token_logps"]  # TRL has computed these for its KL term
         with trainer._acting(policy):
             logps = trainer._policy_logps(*self._inputs(prompts), output["completion_ids"].size(1))
@@ -381,6 +397,10 @@ class Completions(Responses):
                 batch_size=trainer.args.per_device_train_batch_size,
                 compute_entropy=True,
             )[1]
+
+    def of_all_processes(self, values: Tensor) -> Tensor:
+        """Return the values (N,) of all processes; see `Responses.of_all_processes`."""
+        return torch.tensor(gather_object(values.tolist()), dtype=values.dtype, device=values.device)
 
     def _inputs(self, prompts: list[str] | None) -> tuple[Tensor, Tensor]:
         """Return ids and attention mask (B, L) of prompts and completions."""
