@@ -24,15 +24,13 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig
-from torch.profiler import ProfilerActivity, profile
-from transformers import PrinterCallback, Qwen2Config, Qwen2ForCausalLM
+from transformers import PrinterCallback, Qwen2ForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
 from generalthinker.answers import grade
@@ -42,6 +40,8 @@ from generalthinker.data import synthetic
 from generalthinker.methods import FAMILIES
 from generalthinker.models.tiny import train_tokenizer
 from generalthinker.records import RunSpec
+from generalthinker.training.gpu_check.models import SHAPES, Shape
+from generalthinker.training.replay import attention_kernel, completions, log_normal_lengths, peak_memory
 from generalthinker.training.run import grpo_arguments, training_rows
 from generalthinker.training.trainer import MethodTrainer
 
@@ -51,37 +51,15 @@ PASSES = ("reference", "likelihood", "conditioned")  # those without gradients, 
 
 
 @dataclass(frozen=True)
-class Geometry:
+class Geometry(Shape):
     """A model's shape, the token limit of its responses, and the rows of a micro-batch."""
 
-    hidden: int
-    layers: int
-    heads: int
-    key_value_heads: int
-    intermediate: int
-    vocabulary: int = 151_936
-    tied: bool = True
     limit: int = 1024
     micro_batch: int = 4
 
-    def config(self) -> Qwen2Config:
-        """Return the model's configuration."""
-        return Qwen2Config(
-            hidden_size=self.hidden,
-            num_hidden_layers=self.layers,
-            num_attention_heads=self.heads,
-            num_key_value_heads=self.key_value_heads,
-            intermediate_size=self.intermediate,
-            vocab_size=self.vocabulary,
-            tie_word_embeddings=self.tied,
-            max_position_embeddings=32_768,
-        )
-
 
 GEOMETRIES = {
-    "qwen2.5-1.5b": Geometry(1536, 28, 12, 2, 8960),
-    "qwen2.5-3b": Geometry(2048, 36, 16, 2, 11_008),
-    "qwen2.5-7b": Geometry(3584, 28, 28, 4, 18_944, tied=False),
+    **{f"qwen2.5-{size}b": Geometry(**asdict(SHAPES[f"Qwen/Qwen2.5-{size}B-Instruct"])) for size in ("1.5", "3", "7")},
     "cpu": Geometry(192, 3, 6, 2, 512, vocabulary=2048, limit=512),
     # the demo's: short responses, all in one micro-batch
     "demo": Geometry(128, 2, 4, 2, 384, vocabulary=512, limit=64, micro_batch=64),
@@ -155,21 +133,17 @@ class Ours(Replaying, MethodTrainer):
 
 def lengths_of(limit: int, count: int, file: Path | None = None, truncated_share: float = 1 / 32) -> list[int]:
     """Return `count` response lengths in tokens, at most `limit`; those at the limit are truncated."""
-    mean, truncated, rng = 0.3 * limit, round(count * truncated_share), random.Random(7)
+    mean, truncated = 0.3 * limit, round(count * truncated_share)
     if file:
         import pandas as pd
 
         table = pd.read_parquet(file)
         if "tokens" in table and "response" in table:
-            return rng.choices([min(limit, int(tokens)) for tokens in table["tokens"]], k=count)
+            return random.Random(7).choices([min(limit, int(tokens)) for tokens in table["tokens"]], k=count)
         mean = float(table["completion_length"].mean())
         limit = min(limit, int(table["completion_length_max"].max()))
         truncated = round(count * float(table["truncated_share"].mean()))
-    deviation = 0.7
-    drawn = [rng.lognormvariate(math.log(mean) - deviation**2 / 2, deviation) for _ in range(count - truncated)]
-    lengths = [max(4, min(limit - 1, int(length))) for length in drawn] + [limit] * truncated
-    rng.shuffle(lengths)
-    return lengths
+    return log_normal_lengths(mean, limit, count, truncated)
 
 
 def questions(tokenizer, tokens: int) -> list[dict[str, Any]]:
@@ -182,20 +156,6 @@ def questions(tokenizer, tokens: int) -> list[dict[str, Any]]:
         while len(tokenizer(text)["input_ids"]) < length:
             text += " " + rng.choice(rows)["question"]
         written.append({**row, "question": text})
-    return written
-
-
-def completions(tokenizer, lengths: list[int], limit: int) -> list[list[int]]:
-    """Return one response per length: worked solutions, then a box and an end; without both at the limit."""
-    rows = synthetic.rows(None, "train", 400, 1)
-    rng = random.Random(0)
-    written = []
-    for length in lengths:
-        text = ""
-        while len(ids := tokenizer(text)["input_ids"]) < length:
-            text += rng.choice(rows)["solution"].partition("\\boxed")[0]
-        ending = [*tokenizer(f"\\boxed{{{rng.choice(rows)['answer']}}}")["input_ids"], tokenizer.eos_token_id]
-        written.append(ids[:length] if length >= limit else [*ids[: max(1, length - len(ending))], *ending])
     return written
 
 
@@ -253,7 +213,7 @@ def measure(
     """Return what was measured of a geometry with responses of these `lengths`."""
     count = len(lengths)
     tokenizer = train_tokenizer(synthetic.rows(None, "pretrain", 2000, 1), 400)
-    replayed = completions(tokenizer, lengths, geometry.limit)
+    replayed = completions(tokenizer, synthetic.rows(None, "train", 400, 1), lengths, geometry.limit)
     torch.manual_seed(0)
     with torch.device(DEVICE):
         model = Qwen2ForCausalLM(geometry.config()).to(torch.bfloat16 if CUDA else torch.float32)
@@ -268,8 +228,8 @@ def measure(
                 trainer.train()
                 if measured_round:  # the first round is a warm-up
                     steps[variant].append(dict(trainer.step))
-        memory = {variant: peak_memory(trainer) for variant, trainer in trainers.items()}
-        kernel = attention_kernel(trainers["ours"]) if CUDA and "ours" in trainers else "cpu"
+        memory = {variant: peak_memory(trainer.train) / 2**30 for variant, trainer in trainers.items()}
+        kernel = attention_kernel(trainers["ours"].train) if CUDA and "ours" in trainers else "cpu"
     prompt = trainers[variants[0]].logged["num_tokens"] / count - statistics.mean(map(len, replayed))
     result: dict[str, Any] = {
         "device": torch.cuda.get_device_name(0) if CUDA else "CPU, processor time of one thread",
@@ -291,20 +251,6 @@ def measure(
     return result
 
 
-def peak_memory(trainer) -> float:
-    """Return the most memory (GiB) that a step allocates above what is allocated before it."""
-    if CUDA:
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        trainer.train()
-        return (torch.cuda.max_memory_allocated() - before) / 2**30
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        trainer.train()
-    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
-    events.sort(key=lambda event: event.start_ns())
-    return max(accumulate(event.nbytes() for event in events), default=0) / 2**30
-
-
 def share_of_peak(result: dict[str, Any], variant: str, model, tokens: float) -> float:
     """Return the share of the GPU's peak bfloat16 FLOP/s: 2 N per token and pass, 6 N in the update; no padding."""
     from trl.trainer.utils import get_peak_flops
@@ -313,20 +259,6 @@ def share_of_peak(result: dict[str, Any], variant: str, model, tokens: float) ->
     passes = sum(f"{variant}_{part}_seconds" in result for part in PASSES)
     weights = sum(weight.numel() for weight in model.parameters())
     return round((2 * passes + 6) * weights * tokens / result[f"{variant}_total_seconds"] / peak, 3)
-
-
-def attention_kernel(trainer) -> str:
-    """Return the attention kernels that a step on a GPU launches."""
-    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
-        trainer.train()
-    kinds = {
-        kind
-        for event in profiled.key_averages()
-        for kind in ("flash", "efficient", "cudnn")
-        if kind in event.key.lower()
-        and any(word in event.key.lower() for word in ("attention", "fmha", "sdp", "flash"))
-    }
-    return " and ".join(sorted(kinds)) or "math"
 
 
 def ratios(result: dict[str, Any]) -> dict[str, float]:

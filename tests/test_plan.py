@@ -1,5 +1,6 @@
 """What `generalthinker plan` says a target costs: estimated before anything ran, measured as soon as something has."""
 
+import math
 import re
 import subprocess
 import sys
@@ -56,6 +57,50 @@ def test_training_follows_from_floating_point_operations(paper):
     assert Estimate(paper, Assumptions(), A100).train(SMALL) == pytest.approx(
         (2651 * step.total + validation + 90) / 3600
     )
+
+
+def checked(paper, state="passed", **training):
+    """Write what `check --gpu` would have measured of one model."""
+    figures = {"model": "qwen2.5-1.5b", "rollout_seconds": 8.0, "scoring_seconds": 1.5, "update_seconds": 2.5}
+    parts = [
+        {"part": "model", "state": "passed", "figures": {"parameters": 1}},
+        {"part": "rollouts", "state": state, "figures": figures | {"rollout_tokens_per_second": 5e3}},
+        {"part": "step", "state": "passed", "figures": figures | {"rollout_seconds": 0.0}},
+    ]
+    settings = paper.training.model_dump(mode="json") | training
+    write_json(Layout(paper.results).gpu_check, {"training": settings, "parts": parts})
+
+
+def test_a_measured_step_replaces_the_computed_one(paper, planned, monkeypatch):
+    one_gpu = Gpus({"train": 1, "generate": 1}, "A100")
+    checked(paper)
+    estimate = Estimate(paper, Assumptions(), one_gpu)
+    assert estimate.step("qwen2.5-1.5b").total == 12.0
+    validations = 9 * math.ceil(1000 / 64) * 8.0
+    assert estimate.train(SMALL) == pytest.approx((2651 * 12.0 + validations + 90) / 3600)
+    computed = Estimate(paper, Assumptions(), one_gpu, {})
+    assert estimate.train(LARGE) == computed.train(LARGE), "which was not measured"
+    monkeypatch.setattr(planning, "read_gpus", lambda: one_gpu)
+    bases = {job.name: job.basis for job in planned().jobs if job.rule == "train"}
+    assert [*bases.values()] == ["ESTIMATE from steps of check --gpu", "ESTIMATE"]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "assumed", "written"),
+    [
+        (4, {}, {}),  # it was measured on one GPU
+        (1, {"response_tokens": 600.0}, {}),
+        (1, {}, {"batch_size": 128}),
+        (1, {}, {"state": "failed"}),
+        (1, {}, None),
+    ],
+)
+def test_a_step_measured_in_other_circumstances_does_not_count(paper, gpus, assumed, written):
+    if written is None:
+        Path(Layout(paper.results).gpu_check).write_text('{"parts": [')
+    else:
+        checked(paper, **written)
+    assert Estimate(paper, Assumptions(**assumed), Gpus({"train": gpus, "generate": 1}, "A100")).checked == {}
 
 
 def test_more_of_anything_takes_longer(paper):
@@ -140,7 +185,9 @@ def test_tiny_models_are_measured_not_estimated():
 
 
 def test_the_profile_says_how_many_gpus(tmp_path):
-    assert read_gpus(ROOT / "slurm/config.yaml") == Gpus({"train": 1, "generate": 1, "grade": 0}, "A100")
+    assert read_gpus(ROOT / "slurm/config.yaml") == Gpus(
+        {"train": 1, "gpu_check": 1, "generate": 1, "grade": 0}, "A100"
+    )
     assert read_gpus(tmp_path / "none.yaml").of_rule == {"train": 1, "generate": 1}
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
 
@@ -69,6 +70,17 @@ def test_everything_is_planned_once(tmp_path):
     assert jobs["generate"] == jobs["grade"] == (11 + 3) * 6
 
 
+def test_the_gpu_is_checked_whenever_it_is_asked_for_with_what_a_training_gets(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/gpu_check.json").write_text("{}")
+    jobs = plan("--config", f"results={tmp_path}/results", "--", "gpu_check")
+    assert jobs == {"gpu_check": 1, "total": 1}
+    asked = yaml.safe_load((ROOT / "slurm/config.yaml").read_text())["set-resources"]
+    assert asked["gpu_check"] == asked["train"] | {"runtime": 60}
+    jobs = plan("--profile", "slurm", *fresh(tmp_path), "gpu_check")
+    assert jobs["gpu_check"] == 1
+
+
 @pytest.mark.parametrize(("target", "rules"), [("table3.csv", {"benchmark", "table_row"}), ("table7.csv", set())])
 def test_tables_without_accuracies_need_no_run(tmp_path, target, rules):
     jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/{target}")
@@ -128,7 +140,9 @@ def test_bad_settings_stop_before_any_job(tmp_path, override, words):
 def test_every_rule_has_log_message_resources_and_benchmark():
     for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
         for rule in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
-            for directive in ("log", "message", "resources", "benchmark"):
+            # A benchmark's file would count as an output, and a rule without outputs always runs.
+            measured = ["benchmark"] if "    output:" in rule else []
+            for directive in ("log", "message", "resources", *measured):
                 assert f"    {directive}:" in rule, f"{file.name}: rule {rule.split(':')[0]} has no {directive}"
 
 

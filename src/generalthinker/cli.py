@@ -46,8 +46,17 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="model/method[_knob-
 
 
 @app.command()
-def check(settings: SettingsFile = PAPER) -> None:
+def check(
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="instead, try everything that a training does on this machine, and time it")
+    ] = False,
+    threads: Threads = 1,
+    settings: SettingsFile = PAPER,
+) -> None:
     """Check settings, access to models and data, and disk space, before anything is computed."""
+    if gpu:
+        _check_gpu(settings, threads)
+        return
     from generalthinker.data.survey import needed, survey
     from generalthinker.training.launcher import require_reporter
 
@@ -67,6 +76,21 @@ def check(settings: SettingsFile = PAPER) -> None:
         except StageError as error:
             problems.append(str(error))
     _fail(problems)
+
+
+def _check_gpu(settings: str, threads: int) -> None:
+    loaded, layout = _with_layout(settings)
+    _compute(threads)
+    from generalthinker.reporting.cells import all_runs
+    from generalthinker.reporting.gpu_check import describe_check, failed_parts
+    from generalthinker.training.gpu_check.check import check_gpu
+
+    runs = all_runs(loaded)
+    check_gpu(loaded, runs)
+    print(describe_check(loaded, runs))
+    print(f"All figures: {layout.gpu_check}")
+    if failed := failed_parts(loaded):
+        raise StageError(f"failed: {', '.join(failed)}; what to do stands above")
 
 
 def _questions(settings: Settings) -> None:

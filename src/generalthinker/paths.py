@@ -99,6 +99,16 @@ class Layout:
         """The report, which shows all results on one page."""
         return f"{self.results}/report.html"
 
+    @property
+    def gpu_check(self) -> str:
+        """What `generalthinker check --gpu` found last."""
+        return f"{self.results}/gpu_check.json"
+
+    @property
+    def gpu_check_logs(self) -> str:
+        """Folder with the logs of the last check's parts."""
+        return f"{self.results}/gpu_check"
+
     def log(self, rule: str, name: str = "log") -> str:
         """Log file of one job."""
         return f"{self.results}/logs/{rule}/{name}.log"

@@ -54,3 +54,20 @@ rule walkthrough:
         "Walking through a response of {wildcards.run}"
     shell:
         "generalthinker --log {log} walkthrough {wildcards.run} --threads {threads}"
+
+
+# It has no output files, so that it runs whenever it is asked for and a failed check keeps what it has found.
+rule gpu_check:
+    log:
+        layout.log("gpu_check"),
+    retries: 0  # a second attempt would find the same
+    conda:
+        ENVIRONMENT
+    threads: settings.threads.train
+    resources:
+        mem_mb=8000,
+        gpu=1,
+    message:
+        "Checking the GPU, the environment and a training step"
+    shell:
+        "generalthinker --log {log} check --gpu --threads {threads}"

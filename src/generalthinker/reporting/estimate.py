@@ -4,7 +4,8 @@ Training seconds follow from floating-point operations (FLOPs): a forward pass c
 the backward pass costs as much again, because the model's own weights need no gradient, and gradient checkpointing
 repeats the forward pass. Attention is left out: it adds a few percent at these lengths. Sampling one token of a batch
 takes the longer of reading all weights once and computing the batch, plus an overhead; a batch lasts as long as its
-longest response.
+longest response. A step that `generalthinker check --gpu` has measured with the same settings replaces the computed
+one.
 """
 
 import math
@@ -54,6 +55,25 @@ def total_steps(settings: Settings) -> int:
     return training.max_steps or math.ceil(completions / training.batch_size)
 
 
+def checked_steps(settings: Settings) -> dict[str, StepSeconds]:
+    """Return model → the seconds of one step on one GPU that `generalthinker check --gpu` has measured.
+
+    It is empty if `training` had other settings then.
+    """
+    try:
+        checked = read_json(Layout(settings.results).gpu_check)
+        if checked["training"] != settings.training.model_dump(mode="json"):
+            return {}
+        measured = [part["figures"] for part in checked["parts"] if part["state"] in ("passed", "warning")]
+        return {
+            step["model"]: StepSeconds(step["rollout_seconds"], step["scoring_seconds"] + step["update_seconds"], 0.0)
+            for step in measured
+            if "rollout_tokens_per_second" in step
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # none yet, or by another version
+
+
 def read_gpus(profile: Path = PROFILE) -> Gpus:
     """Return the GPUs that `profile` requests for one job of each rule; one per GPU rule without a profile."""
     content = yaml.safe_load(profile.read_text(encoding="utf-8")) if profile.exists() else {}
@@ -64,11 +84,25 @@ def read_gpus(profile: Path = PROFILE) -> Gpus:
 
 
 class Estimate:
-    """The estimated hours of every kind of job; None for tiny models, which take minutes and are measured."""
+    """The estimated hours of every kind of job; None for tiny models, which take minutes and are measured.
 
-    def __init__(self, settings: Settings, assumptions: Assumptions, gpus: Gpus) -> None:
+    `checked` are measured steps by model. Those of the last check are used for trainings on one GPU, unless an
+    assumption was replaced.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        assumptions: Assumptions,
+        gpus: Gpus,
+        checked: dict[str, StepSeconds] | None = None,
+    ) -> None:
         self.settings, self.assumed, self.gpus = settings, assumptions, gpus
         self.layout = Layout(settings.results)
+        if checked is None:
+            as_checked = gpus.of_rule["train"] == 1 and not assumptions.model_fields_set
+            checked = checked_steps(settings) if as_checked else {}
+        self.checked = checked
 
     def parameters(self, model: str) -> float | None:
         """Return the number of parameters of an entry of `models`."""
@@ -82,6 +116,8 @@ class Estimate:
 
     def step(self, model: str) -> StepSeconds | None:
         """Return the seconds of one optimizer step."""
+        if model in self.checked:
+            return self.checked[model]
         parameters = self.parameters(model)
         if parameters is None:
             return None
@@ -96,13 +132,16 @@ class Estimate:
     def train(self, run: RunSpec) -> float | None:
         """Return the hours of one training, validations included."""
         parameters, step = self.parameters(run.model), self.step(run.model)
-        if parameters is None or step is None:
+        if step is None:
             return None
         training, steps = self.settings.training, total_steps(self.settings)
         validations = steps // training.validate_every + 1 if training.validate_every else 0
         gpus = self.gpus.of_rule["train"] or 1
-        batches = math.ceil(self.settings.data.validation_rows / gpus / self.assumed.validation_batch)
-        batch = training.max_completion_tokens * self._token_seconds(parameters, self.assumed.validation_batch)
+        at_once, batch = float(training.batch_size), step.rollout  # a validation's batch, if it is like a rollout
+        if run.model not in self.checked and parameters is not None:
+            at_once = self.assumed.validation_batch
+            batch = training.max_completion_tokens * self._token_seconds(parameters, at_once)
+        batches = math.ceil(self.settings.data.validation_rows / gpus / at_once)
         return (steps * step.total + validations * batches * batch + self.assumed.session_seconds) / 3600
 
     def generate(self, run: RunSpec, suite: str) -> float | None:

@@ -126,7 +126,8 @@ class _Durations:
         elif self.measured:
             hours, basis = statistics.median(self.measured.values()), f"measured, {len(self.measured)} other jobs"
         else:
-            hours, basis = estimated, "ESTIMATE"
+            checked = self.rule == "train" and kind in self.estimate.checked
+            hours, basis = estimated, "ESTIMATE from steps of check --gpu" if checked else "ESTIMATE"
         run = {"train": name, "generate": _run_of(name), "grade": _run_of(name)}.get(self.rule, "")
         return PlannedJob(self.rule, kind, name, run, hours, gpus, basis)
 

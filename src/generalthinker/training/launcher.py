@@ -78,14 +78,21 @@ def launch(settings_file: str, run: str, processes: int, threads: int) -> NoRetu
     torchrun forwards signals to them, and they have `SECONDS_TO_STOP` to finish their step and save a checkpoint.
     """
     command = [
-        *(sys.executable, "-m", "torch.distributed.run"),
-        "--standalone",
-        *("--nproc-per-node", str(processes)),
-        *("--signals-to-handle", "SIGTERM,SIGINT,SIGUSR1"),
-        *("--shutdown-timeout", str(SECONDS_TO_STOP)),
+        *torchrun(processes, SECONDS_TO_STOP),
         *("-m", "generalthinker.cli", "train", run),
         *("--settings", settings_file),
         *("--processes", str(processes)),
         *("--threads", str(max(1, threads // processes))),
     ]
     os.execv(sys.executable, command)
+
+
+def torchrun(processes: int, seconds_to_stop: int) -> list[str]:
+    """Return the command that starts `processes` Python processes which train together; their arguments follow it."""
+    return [
+        *(sys.executable, "-m", "torch.distributed.run"),
+        "--standalone",
+        *("--nproc-per-node", str(processes)),
+        *("--signals-to-handle", "SIGTERM,SIGINT,SIGUSR1"),
+        *("--shutdown-timeout", str(seconds_to_stop)),
+    ]
