@@ -17,7 +17,6 @@ On a CPU the float32 row has no counterpart in a training with a GPU, and an ada
 """
 
 import argparse
-import functools
 import gc
 import os
 import random
@@ -37,7 +36,6 @@ os.environ |= {
 }
 
 import torch
-import trl.generation.vllm_generation
 import vllm.model_executor.layers.utils
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import Linear
@@ -71,11 +69,9 @@ def leave_unpacked(layer, remove_weight):
 
 
 def prepare() -> None:
-    """Let vLLM's CPU build take new weights, and start without compiling anything."""
+    """Let vLLM's CPU build take new weights."""
     if not GPU:
         vllm.model_executor.layers.utils.dispatch_cpu_unquantized_gemm = leave_unpacked
-        plain = trl.generation.vllm_generation.LLM
-        trl.generation.vllm_generation.LLM = functools.partial(plain, enforce_eager=True)
 
 
 class Engine:

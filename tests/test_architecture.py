@@ -11,7 +11,7 @@ from generalthinker.methods import FAMILIES
 PACKAGE = Path(__file__).parent.parent / "src/generalthinker"
 FOUNDATION = {
     *("errors", "records", "files", "paths", "prompts", "provenance", "sections", "metrics", "methods", "config"),
-    *("code_versions", "decoding", "disk", "identity", "joblog", "keeping", "lock", "slurm"),
+    *("code_versions", "decoding", "disk", "identity", "joblog", "keeping", "lock", "slurm", "vllm_environment"),
 }
 # package → what it may import of the project besides itself
 ALLOWED = {
@@ -36,6 +36,7 @@ ALLOWED = {
     "joblog": {"provenance"},
     "lock": {"disk", "errors", "joblog"},
     "slurm": {"errors"},
+    "vllm_environment": set(),
     "sweep": {"config", "errors", "lock", "paths", "slurm"},
     "inventory": {"code_versions", "config", "errors", "identity", "keeping", "reporting"},
     "data": FOUNDATION | {"answers"},

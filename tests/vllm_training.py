@@ -13,32 +13,15 @@ import signal
 import sys
 from pathlib import Path
 
-os.environ |= {
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "WARNING",
-}
-
 import torch
-import trl.generation.vllm_generation
-import vllm.model_executor.layers.utils
 
 import tiny
 from generalthinker.config.load import load_frozen
 from generalthinker.prompts import question_prompt
 from generalthinker.training.trainer import MethodTrainer as Trainer
+from generalthinker.vllm_environment import set_vllm_environment
 
 SOME_QUESTION, SAMPLES = "What is 2 + 3?", 8
-
-
-def leave_unpacked(layer, remove_weight):
-    """Compute a linear layer from its plain weight: packed once at the start, it would never see new ones."""
-    layer.cpu_linear = torch.nn.functional.linear
-
-
-vllm.model_executor.layers.utils.dispatch_cpu_unquantized_gemm = leave_unpacked
-trl.generation.vllm_generation.LLM = functools.partial(trl.generation.vllm_generation.LLM, enforce_eager=True)
 
 
 def main(settings_file, name, report, *options):
@@ -86,5 +69,6 @@ def gap(trainer, prompt, completion, sampled):
 
 
 if __name__ == "__main__":
+    set_vllm_environment()
     torch.set_num_threads(1)
     main(*sys.argv[1:])

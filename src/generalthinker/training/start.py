@@ -17,18 +17,21 @@ from generalthinker.identity import Identity
 from generalthinker.keeping import KeptResult, OtherCode, OtherCodeError, Store, link
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec
+from generalthinker.vllm_environment import set_vllm_environment
 
 SESSIONS = "sessions.json"
 MADE_BY = "identity.json"
 logger = logging.getLogger(__name__)
 
 
-def leave_out_vllm(training: TrainingSettings) -> None:
-    """Keep TRL from importing vLLM where another engine makes the rollouts; call it before TRL's trainer is imported.
+def prepare_vllm(training: TrainingSettings) -> None:
+    """Set vLLM's environment, or keep TRL from importing vLLM; call it before TRL's trainer is imported.
 
     TRL imports vLLM wherever it is installed. That is 40 % of the time that all imports of a training take.
     """
-    if training.rollout_engine != "vllm":
+    if training.rollout_engine == "vllm":
+        set_vllm_environment()
+    else:
         from trl import import_utils
 
         import_utils.is_vllm_available = lambda min_version=None: False
