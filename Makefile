@@ -7,10 +7,11 @@ CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 BIN := .venv/bin
 READY := .venv/.ready-$(PLATFORM)
 
-.PHONY: help demo test recovery bench check-benchmarks check style lint format lock clean
+.PHONY: help demo rehearsal test recovery bench check-benchmarks check style lint format lock clean
 
 help:
 	@echo "make demo     run the whole pipeline with the embedded default (no GPU, no download of models or data)"
+	@echo "make rehearsal  run the paper's configuration with random models, few steps and few questions"
 	@echo "make test     run the tests"
 	@echo "make recovery run the long tests of a sweep on a real SLURM while things break; needs root and SLURM"
 	@echo "make bench    measure speed against TRL, bare vLLM and the targets; leave the machine alone meanwhile"
@@ -26,6 +27,20 @@ demo: $(READY)
 	@echo "Tables   $$(ls results/demo/table?.csv | tr '\n' ' ') (each also .md and .tex)"
 	@echo "Figures  results/demo/figure3.png results/demo/figure4.png (each also .pdf)"
 	@echo "Report   results/demo/report.html"
+
+# The paper's configuration in small (config/rehearsal.yaml). CROSSTHINK says how the rows of Nemotron-CrossThink-QA may
+# look (src/generalthinker/data/stand_ins.py). Without the two variables, glibc gives the memory of every large tensor
+# back to the system, which takes longer than computing it (docs/performance.md).
+CROSSTHINK ?= verl-options
+rehearsal: export MALLOC_MMAP_MAX_ = 0
+rehearsal: export MALLOC_TRIM_THRESHOLD_ = -1
+rehearsal: $(READY)
+	$(BIN)/generalthinker stand-ins results/rehearsal/mirror --crossthink $(CROSSTHINK)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/config.yaml config/rehearsal.yaml
+	@echo
+	@echo "Tables   $$(ls results/rehearsal/table?.csv | tr '\n' ' ') (each also .md and .tex)"
+	@echo "Figures  results/rehearsal/figure3.png results/rehearsal/figure4.png (each also .pdf)"
+	@echo "Audit    results/rehearsal/audit.md: every cell beside the paper's value; the numbers mean nothing"
 
 test: $(READY)
 	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder

@@ -82,6 +82,23 @@ def test_finished_parts_of_other_settings_are_not_used(suite):
     assert engine.answered == 8
 
 
+def test_responses_to_the_same_questions_under_another_name_are_found_under_that_name(suite):
+    first, second, *others = suite.suite_benchmarks("toys")
+    layout = Layout(suite.results)
+    shutil.copy(layout.benchmark(slug(first)), layout.benchmark(slug(second)))
+    frame, _ = read_parquet(generate_suite(suite, BASE, "toys", lambda *_: CountingEngine()))
+    assert frame.groupby("benchmark").size().to_dict() == dict.fromkeys([first, second, *others], 2)
+    # A benchmark that is renamed
+    shutil.copy(layout.benchmark(slug(first)), layout.benchmark("Renamed"))
+    benchmarks = {"Renamed" if name == first else name: value for name, value in suite.benchmarks.items()}
+    evaluation = suite.evaluation.model_copy(update={"suites": {"toys": list(benchmarks)}})
+    renamed = suite.model_copy(update={"benchmarks": benchmarks, "evaluation": evaluation})
+    engine = CountingEngine()
+    frame, _ = read_parquet(generate_suite(renamed, BASE, "toys", lambda *_: engine))
+    assert engine.answered == 0
+    assert list(frame["benchmark"].unique()) == list(benchmarks)
+
+
 def test_limit_takes_the_first_questions_only(suite):
     benchmarks = dict(suite.benchmarks)
     name = next(iter(benchmarks))

@@ -19,6 +19,7 @@ import typer
 
 from generalthinker import __version__
 from generalthinker.config import Settings
+from generalthinker.config.data import MIRROR_VARIABLE
 from generalthinker.config.load import load, load_frozen
 from generalthinker.disk import described, naming_full_disk, require_writable
 from generalthinker.errors import StageError
@@ -127,6 +128,26 @@ def download(
         for repository in found.missing:
             snapshot(repository)
     _fail(found.problems)
+
+
+@app.command()
+def stand_ins(
+    folder: Annotated[Path, typer.Argument(help="the mirror to write")],
+    real: Annotated[
+        Path | None, typer.Option(envvar=MIRROR_VARIABLE, help="mirror whose files are copied where it has them")
+    ] = None,
+    crossthink: Annotated[
+        str, typer.Option(help="how Nemotron-CrossThink-QA keeps question, options and answer")
+    ] = "verl-options",
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Write a local mirror of all datasets for a rehearsal: real files where there are any, else made-up rows."""
+    from generalthinker.data.stand_ins import write_mirror
+
+    written = write_mirror(_read(settings), folder, crossthink, real)
+    for how in ("copied", "generated"):
+        files = [file for file, made in written.items() if made == how]
+        print(f"{folder}: {len(files)} files {how}: {', '.join(files[:12])}{', …' if len(files) > 12 else ''}")
 
 
 @app.command()

@@ -35,11 +35,17 @@ FILES = {
     ),
     "generation": ("decoding.py", "generation"),
     "pretraining": ("models/tiny.py", "models/warm_up.py", "data/synthetic.py"),
+    "random": ("models/random_qwen.py", "models/qwen_vocabulary.py", "models/warm_up.py", "data/synthetic.py"),
     "package": ("models/package.py", "models/gguf.py", "models/lessons.py", "models/warm_up.py", "data/synthetic.py"),
 }
 OF_A_RUN = ("prompts", "answers", "rewards", "credit", "training")
 OF_A_GENERATION = ("prompts", "generation")
-OF_A_MODEL = {"tiny": ("prompts", "pretraining"), "package": ("prompts", "package")}  # by `kind`
+# by `kind`
+OF_A_MODEL = {
+    "tiny": ("prompts", "pretraining"),
+    "package": ("prompts", "package"),
+    "random": ("prompts", "random"),
+}
 
 Code = dict[str, str]  # component → version
 

@@ -15,7 +15,7 @@ class UnknownKeptResultError(StageError, ValueError):
 def used_identities(settings: Settings) -> dict[str, Identity]:
     """Return hash → identity of every result that the configuration asks for and whose inputs are there."""
     identities = []
-    for model in settings.models_of_kind("tiny", "package"):
+    for model in settings.built_models:
         identities.append(identity_of_model(settings, model))
     for run in all_runs(settings):
         if run.seed is not None:

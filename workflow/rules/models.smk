@@ -57,7 +57,7 @@ rule pretrain:
     benchmark:
         layout.benchmark_file("pretrain", "{model}")
     wildcard_constraints:
-        model=alternatives(settings.models_of_kind("tiny", "package")),
+        model=alternatives(settings.built_models),
     conda:
         ENVIRONMENT
     threads: settings.threads.model

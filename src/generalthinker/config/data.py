@@ -112,7 +112,24 @@ class PackageModelSettings(Section):
     warm_up: WarmUpSettings | None = Field(None, description="None: the model as it is")
 
 
-ModelSettings = Annotated[HubModelSettings | TinyModelSettings | PackageModelSettings, Field(discriminator="kind")]
+class RandomModelSettings(Section):
+    """A small Qwen2 with random weights and Qwen2.5's real vocabulary, in a hub model's place; it rehearses a run."""
+
+    kind: Literal["random"]
+    label: str
+    id: str | None = Field(None, description="the hub model in whose place it is; nothing is downloaded")
+    revision: str | None = Field(None, description="that model's commit; not used")
+    hidden_size: Count
+    layers: Count
+    heads: Count
+    key_value_heads: Count
+    intermediate_size: Count
+    warm_up: WarmUpSettings
+
+
+ModelSettings = Annotated[
+    HubModelSettings | TinyModelSettings | PackageModelSettings | RandomModelSettings, Field(discriminator="kind")
+]
 
 
 def mirror_folder(mirror: str | None) -> str | None:

@@ -300,9 +300,14 @@ class Settings(Section):
         overrides = self.method(run).training_overrides
         return {name: value for name, value in overrides.items() if name not in TrainingSettings.model_fields}
 
-    def models_of_kind(self, *kinds: str) -> list[str]:
-        """Return the models that are downloaded (`hub`), or built here (`tiny` and `package`)."""
-        return [name for name, model in self.models.items() if model.kind in kinds]
+    def models_of_kind(self, kind: str) -> list[str]:
+        """Return the models of one kind, such as those that are downloaded (`hub`)."""
+        return [name for name, model in self.models.items() if model.kind == kind]
+
+    @property
+    def built_models(self) -> list[str]:
+        """The models that are built here: all that are not downloaded from the hub."""
+        return [name for name, model in self.models.items() if model.kind != "hub"]
 
     def benchmark_identity(self, file_name: str) -> dict[str, Any]:
         """Return everything that determines the questions in a benchmark's file."""

