@@ -27,7 +27,7 @@ from generalthinker.training.gpu_check.sums import sums
 from generalthinker.training.replay import attention_kernel, completions, log_normal_lengths, peak_memory
 from generalthinker.training.sampling_gap import SamplingGap
 from generalthinker.training.scoring import left_pad
-from generalthinker.training.start import leave_out_vllm
+from generalthinker.training.start import prepare_vllm
 
 STEPS = 2  # the first one also warms up
 MEAN_LENGTH = 0.4  # of a given response, as a share of the limit; plan assumes 400 of 1,024 tokens as well
@@ -50,7 +50,7 @@ def measure(
     update = {"max_steps": STEPS, "validate_every": None, "report_to": "none"}
     update |= {} if sample else {"rollout_engine": "transformers"}
     training = settings.training.model_copy(update=update)
-    leave_out_vllm(training)
+    prepare_vllm(training)
     from generalthinker.training.run import build_trainer, grpo_arguments
 
     world = int(os.environ.get("WORLD_SIZE", "1"))
