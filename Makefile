@@ -7,12 +7,13 @@ CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 BIN := .venv/bin
 READY := .venv/.ready-$(PLATFORM)
 
-.PHONY: help demo rehearsal test recovery bench check-benchmarks check style lint format lock clean
+.PHONY: help demo rehearsal test thorough recovery bench check-benchmarks check style lint format lock clean
 
 help:
 	@echo "make demo     run the whole pipeline with the embedded default (no GPU, no download of models or data)"
 	@echo "make rehearsal  run the paper's configuration with random models, few steps and few questions"
 	@echo "make test     run the tests"
+	@echo "make thorough run the tests of real trainings that take half a minute and more each"
 	@echo "make recovery run the long tests of a sweep on a real SLURM while things break; needs root and SLURM"
 	@echo "make bench    measure speed against TRL, bare vLLM and the targets; leave the machine alone meanwhile"
 	@echo "make check-benchmarks  run every program of benchmarks/ in brief: does it still work?"
@@ -44,6 +45,9 @@ rehearsal: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+
+thorough: $(READY)
+	$(BIN)/pytest -n $(CORES) -m thorough
 
 .PHONY: venv
 venv: $(READY)

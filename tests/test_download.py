@@ -277,7 +277,7 @@ def paper_on(server, folder):
     return content
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_papers_configuration_from_check_to_questions_on_a_hub_with_all_its_datasets(tmp_path, tiny_model):
     with standin.running(tmp_path / "hub", gated=(GATED,)) as server:
         add_all(server, tiny_model)

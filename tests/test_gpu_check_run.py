@@ -25,7 +25,7 @@ from generalthinker.training.gpu_check.machine import describe_gpus
 from generalthinker.training.gpu_check.models import Shape, byte_tokenizer, prepare
 from generalthinker.training.gpu_check.outcome import NotTriedError, run_work
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 ROOT = Path(__file__).parent.parent
 TRAINING = {
     "batch_size": 8,
@@ -164,11 +164,11 @@ def test_rollouts_that_cannot_start_say_why(tmp_path, monkeypatch, pretended):
     if pretended:
         packages["sitecustomize"] = "import torch; torch.cuda.device_count = lambda: 1"
     monkeypatch.setenv("PYTHONPATH", broken(tmp_path / "broken", **packages))
-    settings = settings_in(tmp_path, rollout_engine="vllm", precision="bf16")
+    settings = settings_in(tmp_path, rollout_engine="vllm", rollout_weights="merged", precision="bf16")
     [run] = settings.runs(tiny.choice("GeneralThinker"))
     arguments = (freeze(settings), run.name, tmp_path, "rollouts", True)
     part = run_work("steps", *arguments, folder=tmp_path, name="rollouts", limit=120).failed("rollouts", "what to do")
-    words = "killed by SIGABRT" if pretended else "training.rollout_engine = vllm needs a GPU, and none is visible"
+    words = "killed by SIGABRT" if pretended else "training.rollout_weights = merged needs a GPU, and none is visible"
     assert (part.state, part.found.startswith(words), part.advice) == ("failed", True, "what to do"), part
 
 

@@ -14,7 +14,7 @@ from generalthinker.paths import Layout
 from interruption import Stop, train_to_the_end
 from recorded_training import key
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 METHODS = {
     "RLPR": {"family": "rlpr", "form": "own", "filter_strength": 1.0},
     "NOVER": {"family": "nover", "form": "own", "update_rate": 0.5, "update_every": 2},

@@ -6,29 +6,17 @@ The report has the figures of each case: `synced`, as in a training; `first sync
 adapter.
 """
 
-import functools
 import json
-import os
 import sys
 from pathlib import Path
 
-os.environ |= {
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "WARNING",
-}
-
 import torch
-import trl.generation.vllm_generation
 
 import tiny
 from generalthinker.config import load
-from generalthinker.training.colocated import ServedAdapter
 from generalthinker.training.gpu_check.models import prepare
 from generalthinker.training.gpu_check.step import measure
-
-trl.generation.vllm_generation.LLM = functools.partial(trl.generation.vllm_generation.LLM, enforce_eager=True)
+from generalthinker.training.start import prepare_vllm
 
 
 def first_only(sync):
@@ -44,6 +32,9 @@ def main(folder: Path, report: Path) -> None:
     sizes = {"batch_size": 8, "micro_batch_size": 4, "max_completion_tokens": 64}
     settings = tiny.settings(folder, folder / "model", rollout_engine="vllm", precision="bf16", **sizes)
     [run] = settings.runs(tiny.choice("GeneralThinker"))
+    prepare_vllm(settings.training)  # before the next line imports TRL
+    from generalthinker.training.colocated import ServedAdapter
+
     found = {}
     for case, sync in {"synced": ServedAdapter.sync, "first sync only": first_only(ServedAdapter.sync)}.items():
         ServedAdapter.sync = sync
