@@ -23,7 +23,7 @@ hypothesis.settings.load_profile("patient")
 
 
 # How the source of a test file shows that it takes long: marked so, trains the tiny model or starts other programs.
-LONG = re.compile(r"mark\.(slow|slurm|vllm)|\b(tiny_model|subprocess)\b")
+LONG = re.compile(r"mark\.(slow|slurm|vllm)|\b(tiny_model|tiny_verifier|subprocess)\b")
 
 
 def pytest_addoption(parser):
@@ -55,6 +55,20 @@ def tiny_model(tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("model")
     tiny.write_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_verifier(tmp_path_factory):
+    """Folder of a tiny verifier that is right about most answers."""
+    import torch
+
+    import tiny
+    from generalthinker.models import verifier
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("verifier") / "model"
+    verifier.build(folder, **tiny.VERIFIER, seed=1, evaluation_questions=200)
     return folder
 
 

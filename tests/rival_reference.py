@@ -15,6 +15,12 @@ import torch
 import method_reference as reference
 from method_reference import BOX, Policy, chat, mean, span_tokens, token_bytes, tokens_within
 
+VERIFIER_INSTRUCTION = """For the above question, please verify if the student's answer is equivalent to the ground \
+truth answer.
+Do not solve the question by yourself; just check if the student's answer is equivalent to the ground truth answer.
+If the student's answer is correct, output "Final Decision: Yes". If the student's answer is incorrect, output "Final \
+Decision: No". Assistant:"""
+
 
 @dataclass
 class Parsed:
@@ -296,6 +302,33 @@ def jepo(policies: Policies, groups: list[list[Parsed]], weight: float = 0.01) -
             share = probabilities[place] / math.fsum(probabilities.values())
             answers.append((ids, count, weight * len(group) * share))
     return Terms(flat(rewards), constant(advantages, flat(groups)), answers)
+
+
+def general_reasoner(policies: Policies, groups: list[list[Parsed]], judge: Policy, words, own: bool) -> Terms:
+    """`judge` reads and writes with the tokenizer `words`; no response here states an answer outside a box."""
+
+    def reward(one: Parsed) -> float:
+        question = one.prompt.partition("user\n")[2].rpartition(f"\n{reference.INSTRUCTION}")[0]
+        closed, text = None, one.text
+        while BOX in text and closed is None:
+            closed, text = reference.box_content(text), text[: text.rfind(BOX)]
+        ids = words(
+            f"User: ### Question: {question}\n\n### Ground Truth Answer: {one.answer}\n\n### Student Answer: "
+            f"{closed or None}\n\n{VERIFIER_INSTRUCTION}"
+        )["input_ids"]
+        start = len(ids)
+        while len(ids) < start + 40 and ids[-1] != words.eos_token_id:
+            with torch.no_grad():
+                ids = [*ids, int(judge.distributions([*ids, 0])[-1].argmax())]
+        value = 0.0 if closed else -0.5
+        if "Final Decision: Yes" in words.decode(ids[start:]):
+            gap = abs(len(words(closed or "No Answer")["input_ids"]) - len(words(one.answer)["input_ids"]))
+            value += 1 - 0.05 * min(10, gap)
+        return value
+
+    rewards = [[reward(one) for one in group] for group in groups]
+    advantages = flat([centred(values, 1e-6 if own else 1e-4) for values in rewards])
+    return Terms(flat(rewards), constant(advantages, flat(groups)))
 
 
 def control(policies: Policies, groups: list[list[Parsed]], change: str, seed: int, share: float = 0.2) -> Terms:

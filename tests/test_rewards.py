@@ -2,7 +2,7 @@ r"""Rewards: lists in, lists out; which text is scored, and when the floor is gi
 
 import pytest
 
-from generalthinker.methods import FAMILIES
+from generalthinker.methods import FAMILIES, general_reasoner
 from generalthinker.methods.method import ScoredRollout, Step
 from generalthinker.rewards import Rollout, binary, likelihood
 
@@ -21,6 +21,10 @@ class Words:
     def __call__(self, text, add_special_tokens=True):
         return {"input_ids": text.split()}
 
+    @staticmethod
+    def encode(text):
+        return text.split()
+
 
 class Recorder:
     """A scorer that gives every character of a span −1 and remembers what it was asked."""
@@ -31,6 +35,12 @@ class Recorder:
     def span_logps(self, contexts, spans, *, after=None, any_ending=False, policy="current"):
         self.pairs += zip(contexts, spans, strict=True)
         return [[-1.0] * len(span) for span in spans]
+
+    def ask(self, role, prompts, *, max_new_tokens, seconds):
+        return ["Final Decision: Yes" if "Student Answer: 7" in prompt else None for prompt in prompts]
+
+    def model_folder(self, role):
+        return role
 
 
 def score(*rollouts):
@@ -106,7 +116,8 @@ def test_binary_reward_is_one_for_a_correct_box_and_zero_for_anything_else():
     assert binary.reward([case for case, _ in cases]) == [wanted for _, wanted in cases]
 
 
-def test_every_trained_family_scores_lists_of_rollouts_in_order():
+def test_every_trained_family_scores_lists_of_rollouts_in_order(monkeypatch):
+    monkeypatch.setattr(general_reasoner, "_tokenizer", lambda folder: Words)
     for name, family in FAMILIES.items():
         if family.reward is not None:
             method, rollouts = family(family=name), [rollout(r"so \boxed{7}"), rollout("no", truncated=True)]

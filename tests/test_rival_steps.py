@@ -4,7 +4,7 @@ import functools
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import method_reference as reference
 import rival_reference as rivals
@@ -16,6 +16,7 @@ MATCHED = Norm()
 SUMS = Norm(kl_coef=0.0, loss="luspo", mask_truncated=False)
 OWN_RLPR = Norm(kl_coef=0.0, loss="dapo", entropy_coef=0.001, mask_truncated=False)
 OWN_NOVER = Norm(kl_coef=0.1, anchor="slow", mask_truncated=False)
+OWN_REASONER = Norm(kl_coef=1e-4, loss="dapo", entropy_coef=0.001, mask_truncated=False)
 OWN_DRO = Norm(kl_coef=0.001, loss="dr_grpo", max_tokens=MAX_TOKENS)
 SEED = 5
 CASES = {
@@ -50,9 +51,25 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_one_step_equals_its_replay_in_float64(tmp_path, tiny_model, tokenizer, name):
-    method, replay, norm = CASES[name]
+    check(tmp_path, tiny_model, tokenizer, name, *CASES[name])
+
+
+@pytest.mark.parametrize(("form", "norm"), [("matched", MATCHED), ("own", OWN_REASONER)])
+def test_a_step_by_the_verdicts_of_a_real_verifier_equals_its_replay(
+    tmp_path, tiny_model, tokenizer, tiny_verifier, form, norm
+):
+    method = {"family": "general_reasoner", "form": form, "verifier": "verifier", "verifier_tokens": 40}
+    judge = reference.Policy(AutoModelForCausalLM.from_pretrained(tiny_verifier))
+    words = AutoTokenizer.from_pretrained(tiny_verifier)
+    replay = functools.partial(rivals.general_reasoner, judge=judge, words=words, own=form == "own")
+    log = check(tmp_path, tiny_model, tokenizer, "Reasoner", method, replay, norm, verifier=tiny_verifier)
+    assert 0 < log["verifier/accepted"] < 1
+
+
+def check(tmp_path, tiny_model, tokenizer, name, method, replay, norm, **further):
+    """Compare one step of `method` with `replay`, and return what was logged."""
     training = {"max_steps": 1, "max_grad_norm": 1e9, "kl_coef": MATCHED.kl_coef, "max_completion_tokens": MAX_TOKENS}
-    _, _, trainer = make(tmp_path, tiny_model, name, methods={name: method}, **training)
+    _, _, trainer = make(tmp_path, tiny_model, name, methods={name: method}, **further, **training)
     move_adapter(trainer)
     for place, matrix in enumerate(trainer.memory._slow.values()):  # a slow policy that is neither of the other two
         matrix.normal_(std=0.1, generator=torch.Generator().manual_seed(place))
@@ -90,3 +107,4 @@ def test_one_step_equals_its_replay_in_float64(tmp_path, tiny_model, tokenizer, 
         for got, parameter in zip(parts, parameters[layer], strict=True):
             assert (got.double() - parameter.grad).norm() <= 1e-4 * parameter.grad.norm(), layer
             assert parameter.grad.norm() > 0
+    return log

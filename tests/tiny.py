@@ -44,15 +44,28 @@ def write_model(folder: Path, seed: int = 1) -> None:
     )
 
 
+VERIFIER = {
+    "hidden_size": 64,
+    "layers": 2,
+    "heads": 2,
+    "key_value_heads": 2,
+    "intermediate_size": 128,
+    "vocabulary_size": 480,
+    "steps": 700,
+    "batch_size": 8,
+    "learning_rate": 2e-3,
+}
+
+
 def questions(count: int, seed: int = 3) -> list[dict]:
     """Return training questions with the columns of `records.Question`."""
     return [{name: row[name] for name in COLUMNS} for row in synthetic.rows(None, "train", count, seed)]
 
 
-def settings(folder: Path, model: Path, methods: dict | None = None, **training):
+def settings(folder: Path, model: Path, methods: dict | None = None, verifier: Path | None = None, **training):
     """Return the demo's settings shrunk to `training`, with its data and model in place below `folder`/results.
 
-    `methods` are added to the demo's.
+    `methods` are added to the demo's, and `verifier` is the folder of a model of the name "verifier".
     """
     override = folder / "override.yaml"
     small = {
@@ -67,15 +80,18 @@ def settings(folder: Path, model: Path, methods: dict | None = None, **training)
     }
     results = folder / "results"
     own = {"results": str(results), "seeds": [5], "training": small | training, "methods": methods or {}}
+    if verifier:
+        own["models"] = {"verifier": {"kind": "tiny_verifier", "label": "V", **VERIFIER}}
     override.write_text(yaml.safe_dump(own))
     loaded = load([DEMO, override])
     layout = Layout(str(results))
     write_parquet(layout.train, pd.DataFrame(questions(32)).assign(source="Synthetic"))
     write_parquet(layout.validation, pd.DataFrame(questions(VALIDATION_QUESTIONS, seed=4)).assign(source="Synthetic"))
-    target = Path(layout.model(slug("small")))
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(model)
+    for name, source in (("small", model), ("verifier", verifier)):
+        target = Path(layout.model(slug(name)))
+        if source and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(source)
     return loaded
 
 

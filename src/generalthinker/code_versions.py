@@ -26,6 +26,7 @@ FILES = {
     "training": (
         "decoding.py",
         "training/colocated.py",
+        "training/further_models.py",
         "training/lengths.py",
         "training/memory.py",
         "training/run.py",
@@ -34,7 +35,7 @@ FILES = {
         "training/validation.py",
     ),
     "generation": ("decoding.py", "generation"),
-    "pretraining": ("models/tiny.py", "models/warm_up.py", "data/synthetic.py"),
+    "pretraining": ("models/tiny.py", "models/verifier.py", "models/warm_up.py", "data/synthetic.py"),
     "random": ("models/random_qwen.py", "models/qwen_vocabulary.py", "models/warm_up.py", "data/synthetic.py"),
     "package": ("models/package.py", "models/gguf.py", "models/lessons.py", "models/warm_up.py", "data/synthetic.py"),
 }

@@ -72,10 +72,9 @@ class HubModelSettings(Section):
     label: str = Field(description="short name in table and figure headings, e.g. `1.5B`")
 
 
-class TinyModelSettings(Section):
-    """A small model of the Qwen2 architecture, which the workflow pre-trains on synthetic questions."""
+class TinyGeometry(Section):
+    """The size of a small model of the Qwen2 architecture and the length of its pre-training."""
 
-    kind: Literal["tiny"]
     label: str
     hidden_size: Count
     layers: Count
@@ -86,9 +85,21 @@ class TinyModelSettings(Section):
     steps: Count
     batch_size: Count
     learning_rate: Annotated[float, Field(gt=0)]
+    seed: int = 1
+
+
+class TinyModelSettings(TinyGeometry):
+    """A small model, which the workflow pre-trains on synthetic questions."""
+
+    kind: Literal["tiny"]
     worked_share: Fraction = Field(description="share of pre-training texts with a correct, worked-out solution")
     answer_conditioned_share: Fraction = Field(description="share of pre-training texts whose prompt gives the answer")
-    seed: int = 1
+
+
+class TinyVerifierSettings(TinyGeometry):
+    """A small verifier, which the workflow pre-trains to compare answers to synthetic questions with the reference."""
+
+    kind: Literal["tiny_verifier"]
 
 
 class WarmUpSettings(Section):
@@ -128,7 +139,8 @@ class RandomModelSettings(Section):
 
 
 ModelSettings = Annotated[
-    HubModelSettings | TinyModelSettings | PackageModelSettings | RandomModelSettings, Field(discriminator="kind")
+    HubModelSettings | TinyModelSettings | TinyVerifierSettings | PackageModelSettings | RandomModelSettings,
+    Field(discriminator="kind"),
 ]
 
 

@@ -10,6 +10,8 @@ from pydantic import Field
 
 from generalthinker.methods.method import Method, Responses, TokenCredit
 
+VERL_EPSILON = 1e-6  # what verl adds to a group's standard deviation; RLPR and General-Reasoner are trained with it
+
 
 class Rival(Method):
     """A method of another paper, on this project's rollouts: its reasoning and answer tags are text and box here."""

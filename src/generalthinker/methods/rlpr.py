@@ -21,7 +21,7 @@ from pydantic import Field
 
 from generalthinker.answers.boxed import BOX, last_box
 from generalthinker.methods.method import Knob, Step
-from generalthinker.methods.rival import Rival, z_scores
+from generalthinker.methods.rival import VERL_EPSILON, Rival, z_scores
 from generalthinker.metrics import Metric
 from generalthinker.rewards import Rollout, Scorer, likelihood, reasoning_prefix
 
@@ -77,7 +77,7 @@ class RLPR(Rival):
         spreads = [statistics.stdev(group) for group in rewards]
         bound = (self.filter_strength or 0.0) * usual_spread(step.number, statistics.fmean(spreads), step.state)
         step.metrics["rlpr/left_out"] = statistics.fmean(spread < bound for spread in spreads)
-        epsilon = 1e-6 if self.own else 1e-4
+        epsilon = VERL_EPSILON if self.own else 1e-4
         return [
             [*z_scores(group, epsilon)] if spread >= bound else [None] * len(group)
             for group, spread in zip(rewards, spreads, strict=True)

@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
-from generalthinker.config.data import HubModelSettings, PackageModelSettings, RandomModelSettings
+from generalthinker.config.data import (
+    HubModelSettings,
+    PackageModelSettings,
+    RandomModelSettings,
+    TinyVerifierSettings,
+)
 from generalthinker.config.settings import Settings
 from generalthinker.data import hub
 from generalthinker.errors import StageError
@@ -60,8 +65,9 @@ def _build(settings: Settings, name: str, out: Path) -> None:
 
         build_random(model, out)
     else:
-        from generalthinker.models.tiny import build
+        from generalthinker.models import tiny, verifier
 
+        build = verifier.build if isinstance(model, TinyVerifierSettings) else tiny.build
         build(out, **model.model_dump(exclude={"kind", "label"}))
 
 

@@ -142,6 +142,41 @@ def accuracy(model: Qwen2ForCausalLM, tokenizer, rows: list[synthetic.SyntheticR
     return sum(boxed(answer) == row["answer"] for answer, row in zip(answers, rows, strict=True)) / len(rows)
 
 
+def untrained(
+    tokenizer, *, hidden_size: int, layers: int, heads: int, key_value_heads: int, intermediate_size: int
+) -> Qwen2ForCausalLM:
+    """Return a Qwen2 in float32 with random weights for the tokens of `tokenizer`."""
+    model = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=hidden_size,
+            intermediate_size=intermediate_size,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=key_value_heads,
+            max_position_embeddings=CONTEXT_TOKENS,
+            tie_word_embeddings=True,
+            # These two values suit a narrow model and short texts; with Qwen2's own values it learns half as fast.
+            initializer_range=0.08,
+            rope_parameters={"rope_type": "default", "rope_theta": 300.0},
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+            dtype="float32",
+        )
+    )
+    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    return model
+
+
+def save(out: Path, model: Qwen2ForCausalLM, tokenizer, record: dict[str, Any]) -> None:
+    """Write a complete Hugging Face model folder, with the record of its pre-training."""
+    with replacing(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        write_json(folder / "pretraining.json", record)
+
+
 def build(
     out: Path,
     *,
@@ -174,26 +209,14 @@ def build(
     pool = synthetic.rows(None, "pretrain", PRETRAINING_QUESTIONS, seed)
     tokenizer = train_tokenizer(pool[:4000], vocabulary_size)
     texts = lessons(tokenizer, pool, steps * batch_size, worked_share, answer_conditioned_share, seed)
-    model = Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=vocabulary_size,
-            hidden_size=hidden_size,
-            intermediate_size=intermediate_size,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            num_key_value_heads=key_value_heads,
-            max_position_embeddings=CONTEXT_TOKENS,
-            tie_word_embeddings=True,
-            # These two values suit a narrow model and short texts; with Qwen2's own values it learns half as fast.
-            initializer_range=0.08,
-            rope_parameters={"rope_type": "default", "rope_theta": 300.0},
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=None,
-            dtype="float32",
-        )
+    model = untrained(
+        tokenizer,
+        hidden_size=hidden_size,
+        layers=layers,
+        heads=heads,
+        key_value_heads=key_value_heads,
+        intermediate_size=intermediate_size,
     )
-    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
     trained = warm_up(
         model, tokenizer, texts, steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed
     )
@@ -208,8 +231,5 @@ def build(
         "threads": torch.get_num_threads(),
         "seconds": round(time.monotonic() - started, 1),
     }
-    with replacing(out) as folder:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        write_json(folder / "pretraining.json", record)
+    save(out, model, tokenizer, record)
     return record

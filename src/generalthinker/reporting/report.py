@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from generalthinker.config.data import PackageModelSettings, RandomModelSettings, TinyModelSettings
+from generalthinker.config.data import PackageModelSettings, RandomModelSettings, TinyGeometry
 from generalthinker.config.settings import Settings
 from generalthinker.files import METADATA_KEY, read_json, write_text
 from generalthinker.metrics import nothing_to_learn
@@ -101,7 +101,7 @@ def health(settings: Settings) -> list[Health]:
 
 def _model(settings: Settings, name: str) -> dict[str, str]:
     model = settings.models[name]
-    if isinstance(model, TinyModelSettings):
+    if isinstance(model, TinyGeometry):
         what = f"built here: {model.layers} layers, hidden size {model.hidden_size}, {model.steps} pre-training steps"
         return {"name": name, "label": model.label, "what": what, "revision": ""}
     if isinstance(model, PackageModelSettings):

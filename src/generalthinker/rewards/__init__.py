@@ -61,6 +61,10 @@ class Scorer(Protocol):
         """
         ...
 
+    def ask(self, role: str, prompts: list[str], *, max_new_tokens: int, seconds: float) -> list[str | None]:
+        """Return the greedy continuation of each prompt by an additional model; None if not finished in `seconds`."""
+        ...
+
     def model_folder(self, role: str) -> Path:
         """Return the folder of the additional model that has this `role` in `Method.models`."""
         ...

@@ -24,6 +24,7 @@ from generalthinker.rewards import Policy, Rollout, is_correct, reasoning_prefix
 from generalthinker.training.checkpoints import checkpoint_of
 from generalthinker.training.colocated import connect, engine_options
 from generalthinker.training.finite import require_finite
+from generalthinker.training.further_models import FurtherModels
 from generalthinker.training.lengths import IGNORED, LengthGroupingTrainer, labels_only, scored_tokens
 from generalthinker.training.memory import Memory, UpdateSlowPolicy
 from generalthinker.training.sampling_gap import SamplingGap
@@ -51,10 +52,12 @@ class MethodTrainer(LengthGroupingTrainer):
             raise ValueError(f"the method family {method.family!r} has no reward: there is nothing to train")
         self.method = method
         self.settings = settings
-        self.models = models or {}
         self.seconds = {"rollout": 0.0, "scoring": 0.0}
         with engine_options(settings):
             super().__init__(group_by_length=settings.group_by_length, reward_funcs=[self._reward_rollouts], **trl)
+        self.models = FurtherModels(
+            models or {}, self.accelerator.device, self.model.dtype, self.args.per_device_train_batch_size
+        )
         self._tokens_beginning = tokens_beginning(self._tokenizer)
         self.sampling_gap = SamplingGap(self.accelerator)
         self.memory = Memory(self.model, method.slow_policy)
@@ -87,9 +90,13 @@ class MethodTrainer(LengthGroupingTrainer):
         with self._acting(policy):
             return span_logps(self._tokenizer, logps, contexts, spans, self.accelerator.device, after)
 
+    def ask(self, role: str, prompts: list[str], *, max_new_tokens: int, seconds: float) -> list[str | None]:
+        """Return what an additional model answers (`rewards.Scorer`)."""
+        return self.models.ask(role, prompts, max_new_tokens=max_new_tokens, seconds=seconds)
+
     def model_folder(self, role: str) -> Path:
         """Return the folder of an additional model (`rewards.Scorer`)."""
-        return self.models[role]
+        return self.models.folders[role]
 
     def _acting(self, policy: Policy) -> AbstractContextManager[Any]:
         """Return a context manager that makes the model act as `policy`."""

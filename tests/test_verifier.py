@@ -1,0 +1,87 @@
+"""The demo's verifier, its rule against the grader, and how a training asks a further model."""
+
+import json
+import random
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import method_reference as reference
+import tiny
+from generalthinker.answers import grade
+from generalthinker.data import synthetic
+from generalthinker.models import verifier
+from generalthinker.prompts import verifier_prompt
+from generalthinker.training.further_models import FurtherModels
+
+ROWS = synthetic.rows(None, "test", 160, seed=3)
+
+
+@pytest.fixture(scope="module")
+def further(tiny_verifier):
+    return FurtherModels({"verifier": tiny_verifier}, torch.device("cpu"), torch.float32, 4)
+
+
+def test_the_rule_decides_as_the_grader_does():
+    rng = random.Random(1)
+    decisions = set()
+    for row in ROWS * 3:
+        student = verifier.student_answer(row, rng)
+        says_yes = verifier.verdict(row, student).endswith("Final Decision: Yes")
+        graded = grade(rf"so \boxed{{{student or ''}}}", row["answer"], row["answer_type"], row["options"]).correct
+        assert says_yes == graded, (row["question"], row["answer"], student)
+        decisions.add((row["answer_type"], says_yes, student is None))
+    assert len(decisions) == 6
+
+
+def test_the_record_has_accuracy_and_both_kinds_of_error(tiny_verifier):
+    record = json.loads((tiny_verifier / "pretraining.json").read_text())
+    assert record["accuracy"] > 0.8
+    assert 0 <= record["false_accepts"] < 0.3
+    assert 0 <= record["false_rejects"] < 0.3
+    assert record["settings"] == {**tiny.VERIFIER, "seed": 1, "evaluation_questions": 200}
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        verifier.build(tmp_path / name, **tiny.VERIFIER | {"steps": 3}, seed=1, evaluation_questions=8)
+    one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+def test_answers_are_the_greedy_ones_whatever_the_batch(further, tiny_verifier):
+    rng = random.Random(2)
+    prompts = [verifier_prompt(row["question"], row["answer"], verifier.student_answer(row, rng)) for row in ROWS[:10]]
+    answers = further.ask("verifier", prompts, max_new_tokens=40, seconds=60)
+    assert answers[::-1] == further.ask("verifier", prompts[::-1], max_new_tokens=40, seconds=60)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_verifier)
+    policy = reference.Policy(AutoModelForCausalLM.from_pretrained(tiny_verifier))
+    for prompt, answer in zip(prompts, answers, strict=True):
+        ids = tokenizer(prompt)["input_ids"]
+        start = len(ids)
+        while len(ids) < start + 40 and ids[-1] != tokenizer.eos_token_id:
+            with torch.no_grad():
+                ids.append(int(policy.distributions([*ids, 0])[-1].argmax()))
+        assert answer == tokenizer.decode(ids[start:], skip_special_tokens=True)
+    assert all("Final Decision" in answer for answer in answers)
+
+
+def test_a_token_limit_leaves_a_text_and_a_time_limit_leaves_none(further):
+    prompts = [verifier_prompt(row["question"], row["answer"], row["answer"]) for row in ROWS[:9]]
+    cut = further.ask("verifier", prompts, max_new_tokens=2, seconds=60)
+    assert all(answer is not None and "Decision" not in answer for answer in cut)
+    assert further.ask("verifier", prompts, max_new_tokens=40, seconds=0) == [None] * 9
+
+
+def test_answers_that_end_in_time_are_kept_where_others_of_the_batch_do_not(further, monkeypatch):
+    model, tokenizer = further._model("verifier")
+    end, word = tokenizer.eos_token_id, tokenizer("7")["input_ids"][0]
+
+    def slow(input_ids, **options):
+        monkeypatch.setattr("time.monotonic", lambda: float("inf"))
+        rest = torch.tensor([[word, end, end], [word, word, word]])
+        return torch.cat([input_ids, rest], dim=1)
+
+    monkeypatch.setattr(model, "generate", slow)
+    assert further.ask("verifier", ["a", "b"], max_new_tokens=40, seconds=60) == ["7", None]
