@@ -10,11 +10,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from generalthinker.decoding import without_sampling_parameters
 
+BATCH_SIZE = 64  # prompts that are answered together
+
 
 class FurtherModels:
     """The additional models by role; each is loaded when it is first used and then stays on the device."""
 
-    def __init__(self, folders: dict[str, Path], device: torch.device, dtype: torch.dtype, batch_size: int) -> None:
+    def __init__(
+        self, folders: dict[str, Path], device: torch.device, dtype: torch.dtype, batch_size: int = BATCH_SIZE
+    ) -> None:
         self.folders, self._device, self._dtype, self._batch_size = folders, device, dtype, batch_size
         self._loaded: dict[str, tuple[Any, Any]] = {}
 

@@ -55,9 +55,7 @@ class MethodTrainer(LengthGroupingTrainer):
         self.seconds = {"rollout": 0.0, "scoring": 0.0}
         with engine_options(settings):
             super().__init__(group_by_length=settings.group_by_length, reward_funcs=[self._reward_rollouts], **trl)
-        self.models = FurtherModels(
-            models or {}, self.accelerator.device, self.model.dtype, self.args.per_device_train_batch_size
-        )
+        self.models = FurtherModels(models or {}, self.accelerator.device, self.model.dtype)
         self._tokens_beginning = tokens_beginning(self._tokenizer)
         self.sampling_gap = SamplingGap(self.accelerator)
         self.memory = Memory(self.model, method.slow_policy)
