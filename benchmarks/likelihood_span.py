@@ -152,10 +152,14 @@ def report(responses: list[Scored]) -> None:
         f"{statistics.fmean(response.truncated for response in responses):.1%} truncated, "
         f"{statistics.fmean(response.tokens for response in responses):.1f} tokens on average"
     )
+    if not usable:
+        raise StageError(
+            "no response has reasoning and a closed box, so that nothing can be compared: warm the model up"
+        )
     closings = Counter(response.closing for response in responses if response.closing is not None)
     print("\n| token that closes the box | responses |\n|---|---|")
     for closing, count in closings.most_common():
-        print(f"| {closing!r} | {count} |")
+        print(f"| `{visible(closing)}` | {count} |")
     print("\n| span | mean reward (nats) | share of the closing token |\n|---|---|---|")
     answers = [rewards["answer"] for rewards in usable]
     for span in SPANS:
@@ -167,6 +171,11 @@ def report(responses: list[Scored]) -> None:
         figures_of = [compared(responses, one, other, floor=floor) for floor in (False, True)]
         cells = " | ".join(f"{correlation:.2f} | {share:.1%}" for correlation, share in figures_of)
         print(f"| `{one}`, `{other}` | {cells} |")
+
+
+def visible(token: str) -> str:
+    """Return a token's text on one line, with spaces that can be seen."""
+    return token.replace("\n", "↵").replace(" ", "␣")
 
 
 def draw(responses: list[Scored], out: Path) -> None:
@@ -184,7 +193,7 @@ def draw(responses: list[Scored], out: Path) -> None:
         scatter.legend(loc="upper left", fontsize=8)
         closings = Counter(response.closing for response in responses if response.closing is not None)
         shown = closings.most_common(SHOWN_CLOSINGS)
-        bars.bar([repr(text)[1:-1] for text, _ in shown], [count for _, count in shown], color=figures.COLOURS[0])
+        bars.bar([visible(text) for text, _ in shown], [count for _, count in shown], color=figures.COLOURS[0])
         bars.set(xlabel="token that closes the box", ylabel="responses")
         figure.savefig(out, metadata={"Software": None})
 

@@ -41,7 +41,7 @@ LINES = {
     ],
     "likelihood_span": [
         r"64 responses: [\d.]+% with reasoning and a closed box, [\d.]+% truncated, [\d.]+ tokens on average",
-        r"\| '\}' \| [1-9]\d* \|",
+        r"\| `\}` \| [1-9]\d* \|",
         r"\| `answer` \| -[\d.]+ \| 0.0% \|",
         r"\| `answer_and_brace` \| -[\d.]+ \| [\d.]+% \|",
         r"\| `answer`, `answer_and_any_brace` \| [\d.]+ \| [\d.]+% \| [\d.]+ \| [\d.]+% \|",
