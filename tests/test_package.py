@@ -158,9 +158,7 @@ def settings_of(tmp_path: Path, sha256: str, **changed):
     """Return the laptop's settings with the toy package in place of the real one."""
     override = tmp_path / "override.yaml"
     model = {"package": "toy-model", "version": "1.0", "sha256": sha256, "file": FILE, "warm_up": None} | changed
-    override.write_text(
-        yaml.safe_dump({"results": str(tmp_path / "results"), "mirror": "none", "models": {"smollm2": model}})
-    )
+    override.write_text(yaml.safe_dump({"results": str(tmp_path / "results"), "models": {"smollm2": model}}))
     return load([LAPTOP, override])
 
 

@@ -1,7 +1,8 @@
 """Read a language model from a GGUF file: weights and configuration by transformers, the tokenizer here.
 
-transformers' conversion of the tokenizer names the beginning of a turn as its end, and does not read how the text is
-split before byte-pair encoding: " 5" after another space would get other tokens than in the model's training.
+transformers' conversion of the tokenizer takes the token that begins a turn for the one that ends it. It also ignores
+how text is split before byte-pair encoding: two spaces before a digit would get other tokens than in the model's
+training.
 """
 
 from pathlib import Path
@@ -52,12 +53,12 @@ def read_tokenizer(file: Path) -> PreTrainedTokenizerFast:
     backend.decoder = decoders.ByteLevel()
     types = zip(tokens, fields[f"{prefix}.token_type"], strict=True)
     backend.add_special_tokens([AddedToken(token, special=True) for token, kind in types if kind == CONTROL_TOKEN])
-    end = tokens[fields[f"{prefix}.eos_token_id"]]
+    end = fields[f"{prefix}.eos_token_id"]
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token=tokens[fields[f"{prefix}.bos_token_id"]],
-        eos_token=end,
-        pad_token=tokens[fields.get(f"{prefix}.padding_token_id", fields[f"{prefix}.eos_token_id"])],
+        eos_token=tokens[end],
+        pad_token=tokens[fields.get(f"{prefix}.padding_token_id", end)],
         chat_template=fields["tokenizer.chat_template"],
         padding_side="left",
         clean_up_tokenization_spaces=False,
