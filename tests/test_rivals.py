@@ -271,6 +271,13 @@ def test_verifrees_reward_is_between_0_and_1_and_orders_responses_as_likelihood_
     assert all(loss.weight == reward / 9 for loss, reward in zip(losses, rewards, strict=True))
 
 
+def test_verifree_and_latro_are_not_the_same_as_likelihood():
+    likelihood, probability, latro = (play(method(name), EXAMPLE) for name in ("likelihood_rl", "verifree", "latro"))
+    assert z_scores(probability[0]) != pytest.approx(z_scores(likelihood[0]), abs=0.1)
+    assert latro[0] == likelihood[0]
+    assert latro[1] != pytest.approx(z_scores(likelihood[0]), abs=0.1)
+
+
 @given(st.lists(st.tuples(st.floats(1, 50), st.integers(1, 500)), min_size=1, max_size=8), st.floats(1.1, 3))
 def test_nover_sees_only_the_order_of_perplexities(scores, power):
     rewards = group_rewards([*scores], 1.0)
