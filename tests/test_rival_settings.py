@@ -63,4 +63,4 @@ def test_the_verifier_is_a_model_of_the_settings_and_part_of_the_run(settings):
     run = run_of(settings, "General-Reasoner")
     [entry] = settings.method(run).models.values()
     assert settings.training_identity(run)["models"] == {"verifier": settings.model_identity(entry)}
-    assert entry in settings.models_of_kind("hub") + settings.models_of_kind("tiny")
+    assert entry in settings.models_of_kind("hub") + settings.built_models
