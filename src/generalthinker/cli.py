@@ -138,7 +138,7 @@ def stand_ins(
     ] = None,
     crossthink: Annotated[
         str, typer.Option(help="how Nemotron-CrossThink-QA keeps question, options and answer")
-    ] = "verl-options",
+    ] = "verl-inline",
     settings: SettingsFile = PAPER,
 ) -> None:
     """Write a local mirror of all datasets for a rehearsal: real files where there are any, else made-up rows."""
