@@ -212,7 +212,7 @@ def test_results_follow_the_code_of_their_stage_alone(project):
 
 
 def test_results_of_other_code_are_named_and_not_redone(project):
-    edit(project, "rewards/likelihood.py", "rewards[i] = sum(tokens)", "rewards[i] = 2 * sum(tokens)")
+    edit(project, "rewards/likelihood.py", "else combined(logps)", "else 2 * combined(logps)")
     assert set(planned(project)) == {"table_row", "table"}
     snakemake(project, "--cores", "2")
     row = pd.read_csv(project / "results/demo/table1/Toy-Sum.csv", keep_default_na=False)
@@ -220,6 +220,6 @@ def test_results_of_other_code_are_named_and_not_redone(project):
     assert notes["Base"] == ""
     assert re.fullmatch(r"small/Likelihood-RL_seed-1: rewards 1, now 1\+\w{8} in rewards", notes["Likelihood-RL"])
     assert "NOT MADE BY THIS CODE: small/" in (project / "results/demo/table1.md").read_text()
-    edit(project, "rewards/likelihood.py", "rewards[i] = 2 * sum(tokens)", "rewards[i] = sum(tokens)")
+    edit(project, "rewards/likelihood.py", "else 2 * combined(logps)", "else combined(logps)")
     snakemake(project, "--cores", "2")
     assert "NOT MADE BY" not in (project / "results/demo/table1.md").read_text()

@@ -104,6 +104,7 @@ def test_the_sync_leaves_the_base_weights_to_the_bit(straight):
     assert straight[1]["base_unchanged"]
 
 
+@pytest.mark.thorough
 @needs_vllm
 def test_a_stopped_training_with_vllm_has_the_results_of_an_uninterrupted_one(straight, tmp_path, tiny_model):
     training = Training(tmp_path, tiny_model)

@@ -52,7 +52,7 @@ _SPELLINGS = [
         (r"\\mathrm\s*\{\s*d\s*\}", "d "),
         # dx/dt, \dot{x} and x' become one symbol: math-verify reads d as a factor, and drops the prime
         (
-            r"\\frac\s*\{\s*d(?:\^(\d))?\s*(\\?[A-Za-z]+(?:_(?:\w|\{\w+\}))?)\s*\}\s*\{\s*d\s*\\?[A-Za-z](?:\^\d)?\s*\}",
+            r"\\frac\s*\{\s*d(?:\^(\d))?\s*(\\?[A-Za-z]+(?:_(?:\w|\{\w+\}))?)\s*\}\s*\{\s*d\s*\\?[A-Za-z](?(1)\^\1)\s*\}",
             lambda match: _derivative(match[1] or 1, match[2]),
         ),
         (
