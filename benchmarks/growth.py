@@ -1,9 +1,9 @@
-"""How costs grow: of a training step with response length, group size, width and truncation; of a suite with its rows.
+"""How costs grow: of a step with length, group size, width and truncation; of an evaluation with its questions.
 
-    python benchmarks/growth.py [--out docs/growth.png] [--rounds 2] [--brief]
+    python benchmarks/growth.py [--steps docs/growth.png] [--suites docs/growth-suites.png] [--rounds 2] [--brief]
 
 Every point is a step after sampling, measured as in training_step.py, of stock TRL's Binary-RL, our Binary-RL and
-GeneralThinker, on a model small enough for a CPU. One value changes per panel. The last panel is measured as in
+GeneralThinker, on a model small enough for a CPU. One value changes per panel. Evaluations are measured as in
 pipeline_speed.py, on one vLLM engine that has started.
 """
 
@@ -65,16 +65,8 @@ def suite_seconds(rows: list[int], rounds: int, steps: int) -> dict[str, list[fl
     return seconds
 
 
-def main() -> None:
-    """Measure, print the table and draw the figure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("growth.png"))
-    parser.add_argument("--rounds", type=int, default=2, help="measured steps per point, after one more")
-    parser.add_argument("--brief", action="store_true", help="one short panel: does it run?")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    panels = {"limit of a response (tokens)": [16.0, 32.0]} if arguments.brief else PANELS
-    rounds = 1 if arguments.brief else arguments.rounds
+def measure_steps(out: Path, rounds: int, panels: dict[str, list[float]]) -> None:
+    """Measure training steps, print the table and draw the figure."""
     seconds: dict[str, dict[str, list[float]]] = {}
     print("| changed | value | " + " | ".join(LABELS[variant] for variant in VARIANTS) + " |\n|---|---|---|---|---|")
     for panel, values in panels.items():
@@ -86,24 +78,48 @@ def main() -> None:
                 seconds[panel][variant].append(measured[f"{variant}_total_seconds"])
             cells = (f"{seconds[panel][variant][-1]:.2f} s" for variant in VARIANTS)
             print(f"| {panel} | {value:g} | " + " | ".join(cells) + " |", flush=True)
-    suites = [8, 16] if arguments.brief else [200, 400, 800, 1600]
-    evaluation = suite_seconds(suites, rounds, steps=40 if arguments.brief else 2000)
-    print("| questions of a suite | " + " | ".join(SUITE_LABELS.values()) + " |\n|---|---|---|---|")
-    for place, count in enumerate(suites):
-        print(f"| {count} | " + " | ".join(f"{evaluation[part][place]:.2f} s" for part in SUITE_LABELS) + " |")
     with figures.style():
-        figure, axes = figures.grid(len(panels) + 1, 4.6)
-        for axis, (panel, values) in zip(axes, panels.items(), strict=False):
+        figure, axes = figures.grid(len(panels), 4.6)
+        for axis, (panel, values) in zip(axes, panels.items(), strict=True):
             for index, variant in enumerate(VARIANTS):
                 axis.plot(values, seconds[panel][variant], "o-", color=figures.COLOURS[index], label=LABELS[variant])
             axis.set(xlabel=panel, ylabel="processor s per step after sampling", ylim=(0, None))
-        for index, (part, label) in enumerate(SUITE_LABELS.items()):
-            axes[-1].plot(suites, evaluation[part], "s--", color=figures.COLOURS[index], label=label)
-        axes[-1].set(xlabel="questions of a suite", ylabel="s, engine started", ylim=(0, None))
-        axes[-1].legend()
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
-        figure.savefig(arguments.out, metadata={"Software": None})
+        figure.savefig(out, metadata={"Software": None})
+
+
+def measure_suites(out: Path, rounds: int, suites: list[int], steps: int) -> None:
+    """Measure evaluations, print the table and draw the figure."""
+    seconds = suite_seconds(suites, rounds, steps)
+    print("| questions of a suite | " + " | ".join(SUITE_LABELS.values()) + " |\n|---|---|---|---|")
+    for place, count in enumerate(suites):
+        print(f"| {count} | " + " | ".join(f"{seconds[part][place]:.2f} s" for part in SUITE_LABELS) + " |")
+    with figures.style():
+        figure, [axis] = figures.grid(1, 4.6)
+        for index, (part, label) in enumerate(SUITE_LABELS.items()):
+            axis.plot(suites, seconds[part], "o-", color=figures.COLOURS[index], label=label)
+        axis.set(xlabel="questions of a suite", ylabel="s, with the engine started", ylim=(0, None))
+        axis.legend()
+        figure.savefig(out, metadata={"Software": None})
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=Path, help="measure training steps, and write this figure")
+    parser.add_argument("--suites", type=Path, help="measure evaluations, and write this figure")
+    parser.add_argument("--rounds", type=int, default=2, help="measurements per point, after one more")
+    parser.add_argument("--brief", action="store_true", help="a few short points of both: does it run?")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.brief:
+        measure_steps(Path("growth.png"), 1, {"limit of a response (tokens)": [16.0, 32.0]})
+        measure_suites(Path("growth-suites.png"), 1, [8, 16], steps=40)
+    if arguments.steps:
+        measure_steps(arguments.steps, arguments.rounds, PANELS)
+    if arguments.suites:
+        measure_suites(arguments.suites, arguments.rounds, [200, 400, 800, 1600], steps=2000)
 
 
 if __name__ == "__main__":
