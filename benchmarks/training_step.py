@@ -37,7 +37,6 @@ from generalthinker.answers import grade
 from generalthinker.config import load
 from generalthinker.config.settings import Settings
 from generalthinker.data import synthetic
-from generalthinker.methods import FAMILIES
 from generalthinker.models.tiny import train_tokenizer
 from generalthinker.records import RunSpec
 from generalthinker.training.gpu_check.models import SHAPES, Shape
@@ -66,11 +65,11 @@ GEOMETRIES = {
     "brief": Geometry(64, 2, 2, 1, 96, vocabulary=512, limit=48),
 }
 METHODS = {
-    "stock": "binary_rl",
-    "binary": "binary_rl",
-    "likelihood": "likelihood_rl",
-    "ours": "generalthinker",
-    "straightforward": "generalthinker",
+    "stock": "Binary-RL",
+    "binary": "Binary-RL",
+    "likelihood": "Likelihood-RL",
+    "ours": "GeneralThinker",
+    "straightforward": "GeneralThinker",
 }
 LABELS = {
     "stock": "Binary-RL, stock TRL",
@@ -182,8 +181,8 @@ def build(
 ) -> Any:
     """Return the trainer of a variant, a key of METHODS."""
     settings = settings_for(geometry, len(replayed), group_size, sorted_by_length=name != "straightforward")
-    family = METHODS[name]
-    arguments = grpo_arguments(settings, RunSpec("small", family, seed=1), 1, str(folder)) | {"disable_tqdm": True}
+    method = METHODS[name]
+    arguments = grpo_arguments(settings, RunSpec("small", method, seed=1), 1, str(folder)) | {"disable_tqdm": True}
     common = {
         "model": model,
         "args": GRPOConfig(**arguments),
@@ -201,7 +200,7 @@ def build(
     if name == "stock":
         trainer = Stock(reward_funcs=[correct], **common)
     else:
-        trainer = Ours(method=FAMILIES[family](family=family), settings=settings.training, **common)
+        trainer = Ours(method=settings.methods[method], settings=settings.training, **common)
     trainer.remove_callback(PrinterCallback)
     trainer.completions = replayed
     return trainer

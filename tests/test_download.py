@@ -145,7 +145,7 @@ def test_without_access_the_rest_is_downloaded_and_the_message_says_what_to_do(c
     assert "no access" in command("check", HF_HUB_OFFLINE="1").stdout
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_workflow_builds_all_but_the_gated_benchmark(server, tmp_path):
     gpqa = yaml.safe_load(CONFIG.read_text())["benchmarks"]["GPQA"]
     gpqa |= {"revision": server.commit(GATED), "rows": 2}
@@ -322,7 +322,7 @@ def test_the_papers_configuration_from_check_to_questions_on_a_hub_with_all_its_
         assert len(read_json(tmp_path / "results/data/mixture.json")["decontaminated_against"]) == 11
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_what_the_hub_has_under_other_names_stops_and_one_setting_repairs_it(tmp_path, tiny_model):
     with standin.running(tmp_path / "hub") as server:
         add_all(server, tiny_model)

@@ -150,6 +150,7 @@ def test_a_new_benchmark_plans_its_own_jobs_alone(project):
     assert not {"pretrain", "mixture", "train"} & set(jobs)
 
 
+@pytest.mark.thorough
 def test_the_training_questions_that_occur_in_a_new_benchmark_are_counted_and_shown(project):
     snakemake(project, "--cores", "2", mine=NEW_BENCHMARK)
     row = pd.read_csv(project / "results/demo/table1/Toy-New.csv")
@@ -175,6 +176,7 @@ def test_more_methods_seeds_models_and_labels_plan_exactly_their_own_jobs(projec
     assert planned(project, "models: {small: {label: Tiny}}") == {}
 
 
+@pytest.mark.thorough
 def test_a_rebuilt_mixture_trains_and_generates_nothing_again(project):
     results = project / "results/demo"
     weights = {path: path.read_bytes() for path in results.glob("runs/*/*/adapter/*.safetensors")}

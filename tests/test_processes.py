@@ -98,6 +98,7 @@ def test_two_processes_take_the_same_optimizer_steps(trained):
         np.testing.assert_allclose(matrix, others[name], atol=1e-4, err_msg=name)
 
 
+@pytest.mark.thorough
 def test_a_signal_to_the_parent_saves_on_all_processes_and_the_run_continues(tmp_path, tiny_model):
     results = []
     for name in ("straight", "stopped"):
