@@ -13,7 +13,7 @@ help:
 	@echo "make demo     run the whole pipeline with the embedded default (no GPU, no download of models or data)"
 	@echo "make rehearsal  run the paper's configuration with random models, few steps and few questions"
 	@echo "make test     run the tests"
-	@echo "make thorough run the tests of real trainings that take half a minute and more each"
+	@echo "make thorough run the longest end-to-end tests, which make test leaves out"
 	@echo "make recovery run the long tests of a sweep on a real SLURM while things break; needs root and SLURM"
 	@echo "make bench    measure speed against TRL, bare vLLM and the targets; leave the machine alone meanwhile"
 	@echo "make check-benchmarks  run every program of benchmarks/ in brief: does it still work?"

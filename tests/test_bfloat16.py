@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from trainers import lora, make
 
+pytestmark = pytest.mark.thorough
 STEPS = 20
 
 

@@ -25,7 +25,7 @@ from generalthinker.training.sampling_gap import SamplingGap
 WAYS = ("merged", "stochastic", "native")
 CPU = torch.device("cpu")
 needs_vllm = [
-    pytest.mark.slow,
+    pytest.mark.thorough,
     pytest.mark.vllm,
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed"),
 ]
