@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from generalthinker.metrics import VLLM, more_than_noise
 from generalthinker.paths import Layout
 from generalthinker.training.colocated import merged_parameters
 from generalthinker.training.launcher import RolloutEngineError, require_rollout_engine
+from generalthinker.training.start import prepare_vllm
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm]
 STEPS = 10
@@ -160,3 +162,16 @@ def test_vllm_is_refused_where_it_would_not_sample_from_the_policy(monkeypatch, 
     else:
         with pytest.raises(RolloutEngineError, match=message):
             require_rollout_engine(TrainingSettings(**training))
+
+
+def test_trainings_that_start_together_do_not_take_the_same_port(monkeypatch):
+    ports = []
+    for _ in range(8):
+        monkeypatch.delenv("MASTER_PORT", raising=False)
+        prepare_vllm(TrainingSettings())
+        ports.append(os.environ["MASTER_PORT"])
+    assert len(set(ports)) > 1
+    assert "29500" not in ports
+    monkeypatch.setenv("MASTER_PORT", "23456")
+    prepare_vllm(TrainingSettings())
+    assert os.environ["MASTER_PORT"] == "23456"

@@ -5,7 +5,9 @@ says so.
 """
 
 import logging
+import os
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,11 @@ def prepare_vllm(training: TrainingSettings) -> None:
     """
     if training.rollout_engine == "vllm":
         set_vllm_environment()
+        if "RANK" not in os.environ:
+            # TRL would take 29500 if it is free at this moment: two trainings that start together would both take it.
+            with socket.socket() as probe:
+                probe.bind(("", 0))
+                os.environ.setdefault("MASTER_PORT", str(probe.getsockname()[1]))
     else:
         from trl import import_utils
 
