@@ -29,9 +29,9 @@ demo: $(READY)
 	@echo "Figures  results/demo/figure3.png results/demo/figure4.png (each also .pdf)"
 	@echo "Report   results/demo/report.html"
 
-# The paper's configuration in small (config/rehearsal.yaml). CROSSTHINK says how the rows of Nemotron-CrossThink-QA may
-# look (src/generalthinker/data/stand_ins.py). Without the two variables, glibc gives the memory of every large tensor
-# back to the system, which takes longer than computing it (docs/performance.md).
+# The paper's configuration in small (config/rehearsal.yaml); CROSSTHINK is one of src/generalthinker/data/crossthink_schemas.py.
+# Without the two variables, glibc gives the memory of every large tensor back to the system, which takes long
+# (docs/performance.md).
 CROSSTHINK ?= verl-inline
 rehearsal: export MALLOC_MMAP_MAX_ = 0
 rehearsal: export MALLOC_TRIM_THRESHOLD_ = -1

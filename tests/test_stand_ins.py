@@ -13,12 +13,13 @@ from generalthinker.config.data import SourceSettings
 from generalthinker.data import DataError
 from generalthinker.data.adapt import adapt
 from generalthinker.data.choices import stem_of
+from generalthinker.data.crossthink_schemas import SCHEMAS
 from generalthinker.data.fetch import fetch
 from generalthinker.data.identity import identity
 from generalthinker.data.mixture import _unsuitable as unsuitable
 from generalthinker.data.rowfiles import read_rows
 from generalthinker.data.sources import get
-from generalthinker.data.stand_ins import CROSSTHINK_SCHEMAS, MAKERS, crossthink_qa, mmlu, write_mirror
+from generalthinker.data.stand_ins import MAKERS, crossthink_qa, mmlu, write_mirror
 from generalthinker.records import LETTERS
 
 ROOT = Path(__file__).parent.parent
@@ -117,7 +118,7 @@ def training(settings, name, mirror):
     return adapt(source, fetch(source, str(mirror), 1), tolerant=True).questions
 
 
-@pytest.mark.parametrize("schema", CROSSTHINK_SCHEMAS)
+@pytest.mark.parametrize("schema", SCHEMAS)
 def test_crossthink_is_read_alike_in_every_schema(schema):
     """The adapter finds question, options and answer wherever the rows keep them."""
     maker = crossthink_qa(schema)

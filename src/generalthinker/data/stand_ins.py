@@ -12,11 +12,11 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from generalthinker.config import Settings
 from generalthinker.config.data import SourceSettings
 from generalthinker.data import DataError
+from generalthinker.data.crossthink_schemas import SCHEMAS
 from generalthinker.data.fetch import mirror_files
 from generalthinker.data.sources import DatasetRow
 from generalthinker.files import replacing
@@ -192,93 +192,22 @@ def supergpqa(rng: random.Random, index: int) -> DatasetRow:
     }
 
 
-# Nemotron-CrossThink-QA: where its rows could keep question, options and answer. Each takes (stem, options, place) and
-# returns a row; an open-ended question has no options.
-
-
-def _lines(stem: str, options: list[str]) -> str:
-    return "\n".join([stem, *(f"{letter}. {text}" for letter, text in zip(LETTERS, options, strict=False))])
-
-
-def _verl(content: str, answer: str, **meta: Any) -> DatasetRow:
-    return {
-        "data_source": "nemotron_crossthink_qa",
-        "prompt": [{"role": "user", "content": content}],
-        "ability": "qa",
-        "reward_model": {"style": "rule", "ground_truth": answer},
-        "meta_data": meta,
-    }
-
-
-def _letter(options: list[str], place: int) -> str:
-    return LETTERS[place] if options else str(place)
-
-
-def _instructed(text: str) -> str:
-    return f"{text}\n\nReason step by step and put the answer in \\boxed{{}}."
-
-
-def _verl_inline(stem: str, options: list[str], place: int) -> DatasetRow:
-    text = _lines(stem, options)
-    return _verl(_instructed(text), _letter(options, place), question=text)
-
-
-def _verl_prompt(stem: str, options: list[str], place: int) -> DatasetRow:
-    return _verl(_instructed(_lines(stem, options)), _letter(options, place))
-
-
-def _verl_options(stem: str, options: list[str], place: int) -> DatasetRow:
-    return _verl(_instructed(_lines(stem, options)), _letter(options, place), question=stem, options=options)
-
-
-def _verl_text(stem: str, options: list[str], place: int) -> DatasetRow:
-    answer = f"({LETTERS[place]}) {options[place]}" if options else str(place)
-    return _verl(_instructed(_lines(stem, options)), answer, question=stem, options=options)
-
-
-def _extra_info(stem: str, options: list[str], place: int) -> DatasetRow:
-    row = _verl_options(stem, options, place)
-    return row | {"extra_info": row.pop("meta_data")}
-
-
-def _columns(stem: str, options: list[str], place: int) -> DatasetRow:
-    return {"question": stem, "options": options, "answer": _letter(options, place), "domain": "general"}
-
-
-def _letters(stem: str, options: list[str], place: int) -> DatasetRow:
-    return {"question": stem, "options": dict(zip(LETTERS, options, strict=False)), "answer": _letter(options, place)}
-
-
-def _text(stem: str, options: list[str], place: int) -> DatasetRow:
-    heading = f"{stem}\n\nOptions:" if options else stem
-    return {"question": _lines(heading, options), "answer": options[place] if options else str(place)}
-
-
-CROSSTHINK_SCHEMAS = {
-    "verl-inline": _verl_inline,  # verl's layout; question with options below it in meta_data
-    "verl-prompt": _verl_prompt,  # verl's layout; the question is in the prompt alone
-    "verl-options": _verl_options,  # verl's layout; options apart from the question in meta_data
-    "verl-text": _verl_text,  # as verl-options; the answer is "(C) text"
-    "extra-info": _extra_info,  # verl's layout; extra_info instead of meta_data
-    "columns": _columns,  # columns question, options, answer
-    "letters": _letters,  # options as a mapping from letter to text
-    "text": _text,  # options inside the question, the answer is an option's text
-}
+MAKERS: tuple[Maker, ...] = (math, gsm8k, minerva, olympiadbench, amc23, gpqa, mmlu, mmlu_pro, mmlu_redux, supergpqa)
 
 
 def crossthink_qa(schema: str) -> Maker:
-    """Return the rows of `nvidia/Nemotron-CrossThink` (train_qa) in one of CROSSTHINK_SCHEMAS."""
+    """Return the rows of `nvidia/Nemotron-CrossThink` (train_qa) in one of SCHEMAS."""
 
     def row(rng: random.Random, index: int) -> DatasetRow:
         if index % 500 == 1:  # a question of MMLU
             asked = mmlu(_rng("mmlu", index // 500), index // 500)
-            return CROSSTHINK_SCHEMAS[schema](asked["question"], asked["choices"], asked["answer"])
+            return SCHEMAS[schema](asked["question"], asked["choices"], asked["answer"])
         if index % 500 == 2:  # the question before it once more
             return row(_rng("crossthink_qa", index - 1), index - 1)
         stem, options, place = choices(rng, index, 4, 10 if index % 100 else 12)
         if index % 10 == 3:  # open-ended
-            return CROSSTHINK_SCHEMAS[schema](stem, [], index + 7)
-        return CROSSTHINK_SCHEMAS[schema](stem, options, place)
+            return SCHEMAS[schema](stem, [], index + 7)
+        return SCHEMAS[schema](stem, options, place)
 
     return row
 
@@ -289,8 +218,8 @@ def write_mirror(settings: Settings, folder: Path, schema: str, real: Path | Non
     Files that the mirror `real` has are copied. `schema` is the one of Nemotron-CrossThink-QA. Raises DataError for
     an unknown schema, for a dataset whose adapter has no stand-in, or whose number of rows is not set.
     """
-    if schema not in CROSSTHINK_SCHEMAS:
-        raise DataError(f"no schema of Nemotron-CrossThink-QA {schema!r}: allowed are {', '.join(CROSSTHINK_SCHEMAS)}")
+    if schema not in SCHEMAS:
+        raise DataError(f"no schema of Nemotron-CrossThink-QA {schema!r}: allowed are {', '.join(SCHEMAS)}")
     makers: dict[str, Maker] = {maker.__name__: maker for maker in MAKERS} | {"crossthink_qa": crossthink_qa(schema)}
     written: dict[str, str] = {}
     for name, source in [*settings.data.sources.items(), *settings.benchmarks.items()]:
@@ -310,9 +239,6 @@ def write_mirror(settings: Settings, folder: Path, schema: str, real: Path | Non
                 file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             written[str(place)] = "generated"
     return written
-
-
-MAKERS: tuple[Maker, ...] = (math, gsm8k, minerva, olympiadbench, amc23, gpqa, mmlu, mmlu_pro, mmlu_redux, supergpqa)
 
 
 def _generated(source: SourceSettings, maker: Maker) -> Iterator[tuple[Path, Iterable[DatasetRow]]]:
