@@ -1,7 +1,7 @@
 """Rows of Nemotron-CrossThink-QA in every schema that its adapter might meet, for the stand-ins.
 
-Which one the dataset has could not be looked up. Each function takes (stem, options, place of the right one) and returns
-a row; an open-ended question has no options, and `place` is then its answer.
+Which one the dataset has could not be looked up. Each function takes stem, options and the place of the right one, and
+returns a row; an open-ended question has no options, and `place` is then its answer.
 """
 
 from typing import Any
