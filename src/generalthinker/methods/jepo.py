@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from generalthinker.answers.boxed import BOX
-from generalthinker.methods.method import AnswerLoss, Knob, Step
+from generalthinker.methods.method import AnswerLoss, Knob, ScoredRollout, Step
 from generalthinker.methods.rival import Rival, z_scores
 from generalthinker.rewards import Rollout, Scorer, likelihood, reasoning_prefix
 
@@ -70,12 +70,12 @@ class JEPO(Rival):
             return None
         losses = []
         for group in step.groups:
-            total = log_mean_exp([one.score for one in group if one.score is not None])
-            usable = sum(one.score is not None for one in group)
-            losses.append([self._support(one, total, len(group), usable) for one in group])
+            usable = [one.score for one in group if one.score is not None]
+            bound = log_mean_exp(usable)
+            losses.append([self._support(one, bound, len(group), len(usable)) for one in group])
         return losses
 
-    def _support(self, response: Any, bound: float, size: int, usable: int) -> AnswerLoss | None:
+    def _support(self, response: ScoredRollout, bound: float, size: int, usable: int) -> AnswerLoss | None:
         prefix = reasoning_prefix(response.rollout)
         if prefix is None:
             return None
