@@ -260,7 +260,7 @@ def main() -> None:
         model = Path(folder) / "model"
         tiny.build(
             model, hidden_size=128, layers=4, heads=4, key_value_heads=2, intermediate_size=384, vocabulary_size=480,
-            steps=arguments.pretraining_steps, batch_size=16, learning_rate=3e-3, worked_share=0.5,
+            steps=arguments.pretraining_steps, batch_size=16, learning_rate=3e-3, worked_share=0.5, slip_share=0.0,
             answer_conditioned_share=0.0, seed=1, evaluation_questions=8,
         )  # fmt: skip
         factors, size = trained_adapter(model, 2 if arguments.brief else ADAPTER_STEPS)

@@ -25,7 +25,7 @@ SIZES = {"Sums": 4, "Maxima": 10, "Words": 5}
 TINY = {
     "kind": "tiny", "hidden_size": 32, "layers": 1, "heads": 1, "key_value_heads": 1, "intermediate_size": 32,
     "vocabulary_size": 100, "steps": 1, "batch_size": 1, "learning_rate": 1e-3, "worked_share": 0.5,
-    "answer_conditioned_share": 0.1,
+    "slip_share": 0.2, "answer_conditioned_share": 0.1,
 }  # fmt: skip
 
 

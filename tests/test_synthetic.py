@@ -1,4 +1,4 @@
-"""The embedded default's questions: disjoint splits, right solutions, wrong guesses, and a clear error when short."""
+"""The embedded default's questions: disjoint splits, right solutions, one wrong step, wrong guesses, clear errors."""
 
 import itertools
 import re
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generalthinker.data import synthetic
-from generalthinker.data.synthetic import OPTION_LETTERS, SPLITS, TASKS, rows, split_of
+from generalthinker.data.synthetic import LEVELS, OPTION_LETTERS, SPLITS, TASKS, rows, split_of
 
 TASK_NAMES = sorted(TASKS)
 
@@ -36,7 +36,7 @@ def test_solution_ends_in_the_answer_and_the_guess_in_a_wrong_one(sample):
         assert boxed(row["guess"]) != row["answer"]
         assert "\n" not in row["guess"]
         reasoning = row["solution"].partition("\\boxed{")[0]
-        assert len(reasoning) > len(row["guess"].partition("\\boxed{")[0]) > 0
+        assert len(reasoning) > 0 < len(row["guess"].partition("\\boxed{")[0])
 
 
 def test_options_are_paragraphs_and_the_answer_is_one_of_them(sample):
@@ -52,7 +52,7 @@ def test_options_are_paragraphs_and_the_answer_is_one_of_them(sample):
         labelled = [f"{letter}. {text}" for letter, text in zip(OPTION_LETTERS, row["options"], strict=True)]
         assert paragraphs == labelled
         assert row["answer"] == labelled[OPTION_LETTERS.index(row["answer_letter"])]
-        assert boxed(row["guess"]) in labelled
+        assert {boxed(row["guess"]), boxed(row["slip"])} <= {*labelled}
 
 
 def answer_of(row: dict) -> str:
@@ -65,28 +65,83 @@ def answer_of(row: dict) -> str:
             terms = [int(term) for term in stem.removeprefix("Which number follows ").removesuffix("?").split(",")]
             assert len({later - earlier for earlier, later in itertools.pairwise(terms)}) == 1
             return str(2 * terms[-1] - terms[-2])
-        case "reverse":
-            return stem.removeprefix("Write ").removesuffix(" backwards.")[::-1]
+        case "sort":
+            return "".join(sorted(stem.removeprefix("Put the digits of ").removesuffix(" in order.")))
         case "largest":
             return max(row["options"], key=int)
         case "category":
             kind = stem.removeprefix("Which one is a kind of ").removesuffix("?")
-            (answer,) = set(row["options"]) & set(synthetic.KINDS[kind])
+            (answer,) = (word for word in row["options"] if kind_of(word) == kind)
             return answer
         case "order":
-            *facts, question = stem.removesuffix("?").split(". ")
-            older, younger = zip(*(fact.split(" is older than ") for fact in facts), strict=True)
-            (oldest,), (youngest,) = set(older) - set(younger), set(younger) - set(older)
-            return oldest if question.endswith("oldest") else youngest
+            places, person = int(stem.split(" Who is ")[1].split()[0]), stem.removesuffix("?").split()[-1]
+            for _ in range(places):
+                (person,) = re.findall(rf"{person} beats (\w+)", stem)
+            return person
         case "calendar":
             words = stem.replace(".", "").split()
-            return synthetic.DAYS[(synthetic.DAYS.index(words[2]) + int(words[-2])) % 7]
+            days = int(re.search(r"\d+", stem)[0]) * (-1 if "ago" in stem else 1)
+            return synthetic.DAYS[(synthetic.DAYS.index(words[2]) + days) % 7]
     raise AssertionError(row["domain"])
 
 
 def test_answers_are_right(sample):
     for row in sample:
         assert row["answer"].split(". ")[-1] == answer_of(row)
+
+
+def kind_of(word: str) -> str:
+    (kind,) = (kind for kind, levels in synthetic.KINDS.items() if word in " ".join(levels).split())
+    return kind
+
+
+def following(row: dict, item: str) -> str | None:
+    """Return who stands or which day comes after `item`, read from the question."""
+    if row["domain"] == "calendar":
+        return synthetic.DAYS[(synthetic.DAYS.index(item) + (-1 if "ago" in row["question"] else 1)) % 7]
+    return dict(re.findall(r"(\w+) beats (\w+)\.", row["question"])).get(item)
+
+
+def wrong_values(row: dict, text: str) -> list[tuple[int, int]]:
+    """Return the ranges of characters in which a solution is wrong, given the question and what it has said before."""
+    reasoning = text.partition("\\boxed{")[0]
+    found: list[tuple[re.Match, int, bool]] = []  # a match, its group with the value, and whether that is right
+    for match in re.finditer(r"(\d+[+-]\d+)=(\d+)\.", reasoning):
+        found.append((match, 2, eval(match[1]) == int(match[2])))
+    for match in re.finditer(r"[A-D](\d+)([<>])[A-D](\d+)\.", reasoning):
+        found.append((match, 2, eval(match[1] + match[2] + match[3])))
+    if row["domain"] == "sort":
+        for digit, match in zip(answer_of(row), re.finditer(r"\d", reasoning), strict=True):
+            found.append((match, 0, match[0] == digit))
+    wanted = row["question"].partition("?")[0].split()[-1]  # of `category`, the kind
+    for match in re.finditer(r"([A-Z][a-z]+)(\d)[,.]", reasoning):
+        if match[2] != "0":
+            found.append((match, 1, match[1] == following(row, wanted)))
+        wanted = match[1]
+    for match in re.finditer(r"[A-D]\. (\w+) (\w+ )?(yes|no)\.", reasoning):
+        seen = match[1]
+        if row["domain"] == "category":
+            found.append((match, 2, match[2] == kind_of(match[1]) + " "))
+            seen = match[2].strip()
+        found.append((match, 3, (seen == wanted) == (match[3] == "yes")))
+    assert found
+    return [match.span(group) for match, group, right in found if not right]
+
+
+def test_a_solution_has_no_wrong_step_and_a_slip_has_the_one_that_is_marked(sample):
+    for row in sample:
+        start, stop = row["mistake"]
+        assert wrong_values(row, row["solution"]) == []
+        ((first, last),) = wrong_values(row, row["slip"])
+        assert (first, row["slip"][first:last].strip()) == (start, row["slip"][start:stop])
+        assert row["slip"][:start] == row["solution"][:start]
+        assert boxed(row["slip"]) != row["answer"]
+
+
+def test_levels_are_equally_frequent_and_the_id_names_them(sample):
+    counts = [sum(row["level"] == level for row in sample) for level in LEVELS]
+    assert min(counts) > 120 / len(LEVELS) / 2
+    assert all(row["id"].split("-")[:2] == [row["domain"], str(row["level"])] for row in sample)
 
 
 @pytest.mark.parametrize("task", TASK_NAMES)
@@ -121,11 +176,12 @@ def test_rows_are_deterministic_and_distinct(subset, split, count, seed):
 
 
 def test_a_question_is_the_same_whatever_the_seed():
-    by_id = {row["id"]: row for row in rows("reverse", "validation", 400, seed=1)}
-    again = [row for row in rows("reverse", "validation", 400, seed=2) if row["id"] in by_id]
+    by_id = {row["id"]: row for row in rows("sort", "validation", 400, seed=1)}
+    again = [row for row in rows("sort", "validation", 400, seed=2) if row["id"] in by_id]
     assert again
     for row in again:
-        assert {**row, "guess": None} == {**by_id[row["id"]], "guess": None}
+        drawn = {"guess": None, "slip": None, "mistake": None}
+        assert row | drawn == by_id[row["id"]] | drawn
 
 
 def test_seeds_choose_different_questions():

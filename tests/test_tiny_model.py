@@ -27,6 +27,7 @@ SETTINGS = {
     "learning_rate": 1e-3,
     "vocabulary_size": 480,
     "worked_share": 0.45,
+    "slip_share": 0.2,
     "answer_conditioned_share": 0.15,
     "evaluation_questions": 8,
 }
@@ -135,7 +136,7 @@ def test_offsets_cover_the_text_in_order(tokenizer, text):
 
 def test_labels_cover_the_teachers_part_only(tokenizer):
     rows = synthetic.rows(None, "pretrain", 64, seed=0)
-    texts = tiny.lessons(tokenizer, rows, 64, 0.45, 0.15, seed=0)
+    texts = tiny.lessons(tokenizer, rows, 64, 0.45, 0.2, 0.15, seed=0)
     for ids, labels in warm_up.batches(warm_up.encode(tokenizer, texts), 16, random.Random(0)):
         asked = labels != warm_up.IGNORED
         assert torch.equal(ids[asked], labels[asked])
@@ -145,18 +146,34 @@ def test_labels_cover_the_teachers_part_only(tokenizer):
             assert written.count("\\boxed{") == 1
 
 
-def test_guesses_come_last_and_conditioned_prompts_hold_the_right_answer(tokenizer):
-    rows = synthetic.rows(None, "pretrain", 400, seed=0)
-    texts = [prompt + response for prompt, response in tiny.lessons(tokenizer, rows, 400, 0.45, 0.15, seed=0)]
-    guessed = [place for place, text in enumerate(texts) if "I guess" in text]
-    assert min(guessed) >= 400 * (1 - tiny.HABIT_SHARE)
-    assert 0.25 < len(guessed) / (400 * tiny.HABIT_SHARE) < 0.7
-    conditioned = [
-        (text, row) for text, row in zip(texts, rows, strict=True) if prompts.ANSWER_CONDITIONED_INSTRUCTION in text
+def test_guesses_and_slips_come_last_and_a_conditioned_prompt_holds_the_answer_that_follows(tokenizer):
+    rows = synthetic.rows(None, "pretrain", 800, seed=0)
+    lessons = tiny.lessons(tokenizer, rows, 800, 0.5, 0.2, 0.25, seed=0)
+    late = 800 * (1 - tiny.HABIT_SHARE)
+    written = [
+        next(kind for kind in ("solution", "slip", "guess") if row[kind] == response)
+        for row, (_, response) in zip(rows, lessons, strict=True)
     ]
-    assert 0.1 < len(conditioned) / 400 < 0.2
-    for text, row in conditioned:
-        assert f"assistant\n\\boxed{{{row['answer']}}}\n{row['solution']}" in text
+    assert set(written[: int(late)]) == {"solution"}
+    shares = {kind: written[int(late) :].count(kind) / (800 - late) for kind in ("solution", "slip", "guess")}
+    assert shares == pytest.approx({"solution": 0.4, "slip": 0.1, "guess": 0.5}, abs=0.08)
+    conditioned = [lesson for lesson in lessons if prompts.ANSWER_CONDITIONED_INSTRUCTION in lesson[0]]
+    assert 0.2 < len(conditioned) / 800 < 0.3
+    for prompt, response in conditioned:
+        assert prompt.endswith(f"assistant\n\\boxed{{{tiny.boxed(response)}}}\n")
+
+
+def test_the_teacher_guesses_more_often_at_higher_levels(tokenizer):
+    rows = synthetic.rows(None, "pretrain", 4000, seed=0)
+    lessons = tiny.lessons(tokenizer, rows, 4000, 0.5, 0.2, 0.0, seed=0)
+    late = range(int(4000 * (1 - tiny.HABIT_SHARE)), 4000)
+    guessed = [
+        [lessons[place][1] == rows[place]["guess"] for place in late if rows[place]["level"] == level]
+        for level in synthetic.LEVELS
+    ]
+    shares = [sum(level) / len(level) for level in guessed]
+    assert shares == sorted(shares)
+    assert shares[-1] - shares[0] > 0.2
 
 
 def test_a_vocabulary_larger_than_the_texts_give_is_refused():

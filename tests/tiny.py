@@ -38,6 +38,7 @@ def write_model(folder: Path, seed: int = 1) -> None:
         learning_rate=4e-3,
         vocabulary_size=400,
         worked_share=0.5,
+        slip_share=0.2,
         answer_conditioned_share=0.2,
         seed=seed,
         evaluation_questions=8,

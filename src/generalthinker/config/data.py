@@ -93,6 +93,7 @@ class TinyModelSettings(TinyGeometry):
 
     kind: Literal["tiny"]
     worked_share: Fraction = Field(description="share of pre-training texts with a correct, worked-out solution")
+    slip_share: Fraction = Field(description="share of these solutions in which one step is wrong")
     answer_conditioned_share: Fraction = Field(description="share of pre-training texts whose prompt gives the answer")
 
 

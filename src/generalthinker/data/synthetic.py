@@ -1,14 +1,15 @@
-"""Generate the demo's questions: eight small tasks in two groups; every row has a worked solution and a wrong guess.
+"""Generate the demo's questions: eight small tasks in two groups, each with levels of difficulty.
+
+A row has a worked solution, the same solution with one wrong step from which all later steps follow, and a wrong guess.
 
 The questions of a task are what `draw` returns for the indices 0 … `draws` - 1, so they do not depend on the seed. A
 hash of its text decides the split of a question, so two splits never share a question.
 """
 
-import functools
 import hashlib
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,146 +17,249 @@ from generalthinker.records import LETTERS
 
 SyntheticRow = dict[str, Any]
 
+LEVELS = (1, 2, 3, 4)
 OPTION_LETTERS = LETTERS[:4]
 # The upper bound of each split in percent of all hash values; pre-training needs the most questions.
 SPLITS = {"pretrain": 65, "train": 82, "validation": 87, "test": 100}
 
+# The words of each kind, by level: the longer a level's list, the less often pre-training shows each of its words.
 KINDS = {
-    "tree": ["oak", "fir", "ash", "pine", "palm"],
-    "animal": ["cat", "dog", "cow", "hen", "bear"],
-    "tool": ["saw", "axe", "pin", "nail", "rake"],
-    "food": ["jam", "pie", "rice", "corn", "egg"],
+    "tree": [
+        "oak fir ash",
+        "pine palm elm yew",
+        "birch cedar maple larch alder willow",
+        "poplar hazel rowan holly laurel linden cypress juniper",
+    ],
+    "animal": [
+        "cat dog cow",
+        "hen pig fox owl",
+        "wolf goat frog duck lion deer",
+        "otter camel horse mouse sheep badger rabbit donkey",
+    ],
+    "tool": [
+        "saw axe pin",
+        "nail rake file hoe",
+        "hammer chisel wrench spade drill shovel",
+        "trowel mallet sickle lathe anvil lever crowbar scythe",
+    ],
+    "food": [
+        "jam pie egg",
+        "rice corn soup ham",
+        "bread cheese butter honey salad toast",
+        "noodle pizza sausage muffin pudding cereal biscuit pancake",
+    ],
 }
 NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal", "Ida", "Jim"]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 
+class Working:
+    """The written steps of a solution; at the place `wrong_at` (counted from 0) a wrong value is found and used.
+
+    `places` counts the values that were found, and `mistake` is the wrong one's range of characters in `text`.
+    """
+
+    def __init__(self, rng: random.Random | None = None, wrong_at: int | None = None) -> None:
+        self.text = ""
+        self.places = 0
+        self.mistake: tuple[int, int] | None = None
+        self._rng, self._wrong_at = rng, wrong_at
+
+    def write(self, text: str) -> None:
+        """Append `text`."""
+        self.text += text
+
+    def find(self, right: str, wrong: Sequence[str]) -> str:
+        """Append the value that is found here and return it: `right`, or one of `wrong` at the wrong place."""
+        value = right
+        if self.places == self._wrong_at and self._rng is not None:
+            value = self._rng.choice([other for other in wrong if other != right])
+            self.mistake = (len(self.text), len(self.text) + len(value))
+        self.places += 1
+        self.text += value
+        return value
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One question before its options get letters; `wrong` has wrong answers, `steps` the reasoning before the box."""
+    """One question before its options get letters; `solve` writes the steps and returns the answer they lead to."""
 
     stem: str
-    answer: str
-    wrong: list[str]
-    steps: str
+    solve: Callable[[Working], str]
+    wrong: list[str] | None = None
     options: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One kind of question; `draw` makes a draft with a random generator whose seed is the question's index."""
+    """One kind of question; `draw` makes a draft of a level with a random generator whose seed is the question's index."""
 
     name: str
     group: Literal["arithmetic", "general"]
     answer_type: Literal["mcq", "math"]
-    draw: Callable[[random.Random], Draft]
+    draw: Callable[[random.Random, int], Draft]
     draws: int = 12_000
 
 
-def _near(rng: random.Random, value: int) -> list[str]:
-    """Return four wrong but plausible numbers, none negative, that differ from `value` by 1 to 3 or by 9 to 11."""
-    offsets = [-11, -10, -9, -3, -2, -1, 1, 2, 3, 9, 10, 11]
-    return [str(number) for number in rng.sample([value + offset for offset in offsets if value + offset >= 0], 4)]
+def _near(value: int) -> list[str]:
+    """Return wrong but plausible numbers in place of `value`, none negative."""
+    return [str(value + offset) for offset in (-10, -2, -1, 1, 2, 10) if value + offset >= 0]
 
 
-def _choice(rng: random.Random, stem: str, answer: str, others: list[str], steps: Callable[[list[str]], str]) -> Draft:
-    """Return a multiple-choice draft with the options in random order; `steps` gets them in that order."""
-    options = rng.sample([answer, *others], 4)
-    return Draft(stem, answer, others, steps(options), options)
+def _chain(first: int, terms: list[int]) -> Draft:
+    """Return a draft that adds `terms` to `first`, one after the other."""
+
+    def solve(working: Working) -> str:
+        total = first
+        for term in terms:
+            working.write(f"{total}{term:+d}=")
+            total = int(working.find(str(total + term), _near(total + term)))
+            working.write(". ")
+        return str(total)
+
+    return Draft(f"What is {first}{''.join(f'{term:+d}' for term in terms)}?", solve, _near(first + sum(terms)))
 
 
-def _chain(rng: random.Random, first: int, signs: str) -> Draft:
-    """Return a draft that adds small numbers to `first` (sign "+") or subtracts them ("-")."""
-    total, stem, steps = first, str(first), []
-    for sign in signs:
-        digit = rng.randint(1, 6)
-        before, total = total, total + digit if sign == "+" else total - digit
-        stem += f"{sign}{digit}"
-        steps.append(f"{before}{sign}{digit}={total}.")
-    return Draft(f"What is {stem}?", str(total), _near(rng, total), " ".join(steps))
+def _walk(working: Working, options: list[str], right: str, seen: Callable[[str], str] | None = None) -> str:
+    """Write for each option whether it is `right`, until one is, and return that option.
+
+    If `seen` is given, it says what is seen in an option, and this is found first and compared with `right`. The last
+    option needs no check, because one of the options is right.
+    """
+    working.write(f"Find {right}. ")
+    for letter, option in zip(OPTION_LETTERS, options[:-1], strict=False):
+        working.write(f"{letter}. {option} ")
+        found = option
+        if seen is not None:
+            found = working.find(seen(option), sorted(KINDS))
+            working.write(" ")
+        verdict = working.find("yes" if found == right else "no", ("no", "yes"))
+        working.write(". ")
+        if verdict == "yes":
+            return option
+    return options[-1]
 
 
-def _sum(rng: random.Random) -> Draft:
-    return _chain(rng, rng.randint(1, 6), "+" * rng.randint(3, 4))
+def _count(working: Working, after: dict[str, str], start: str, count: int) -> str:
+    """Write the `count` items that follow `start`, each after the one before it and numbered; return the last one.
+
+    `after` says what follows an item. An item found by mistake has enough items after it.
+    """
+    working.write("Count: ")
+    item = start
+    for number in range(1, count + 1):
+        working.write(f"{item} ")
+        item = working.find(after[item], [other for other in after if _ahead(after, other, count - number)])
+        working.write(f" {number}{'.' if number == count else ','} ")
+    return item
 
 
-def _difference(rng: random.Random) -> Draft:
-    return _chain(rng, rng.randint(20, 69), "---")
+def _ahead(after: dict[str, str], item: str | None, steps: int) -> Any:
+    """Return what follows `item` after a number of steps, None if there is nothing."""
+    for _ in range(steps):
+        item = after.get(item) if item else None
+    return item
 
 
-def _sequence(rng: random.Random) -> Draft:
-    start, step, shown, sign = rng.randint(40, 129), rng.randint(1, 6), rng.randint(3, 6), rng.choice("+-")
-    *terms, answer = (start + int(f"{sign}{step}") * place for place in range(shown + 1))
-    steps = f"{terms[0]}{sign}{step}={terms[1]}. {terms[-1]}{sign}{step}={answer}."
-    return Draft(f"Which number follows {','.join(map(str, terms))}?", str(answer), _near(rng, answer), steps)
+def _sum(rng: random.Random, level: int) -> Draft:
+    return _chain(rng.randint(1, 9), [rng.randint(1, 9) for _ in range(level + 1)])
 
 
-def _reverse(rng: random.Random) -> Draft:
-    digits = [str(rng.randint(1, 9)) for _ in range(rng.randint(4, 6))]
-    if len(set(digits)) < 3:
-        digits[:3] = "123"
-    backwards = digits[::-1]
-    answer = "".join(backwards)
-    swapped = ["".join([*backwards[:i], *backwards[i : i + 2][::-1], *backwards[i + 2 :]]) for i in range(3)]
-    wrong = [number for number in dict.fromkeys([*swapped, "".join(digits)]) if number != answer]
-    return Draft(f"Write {''.join(digits)} backwards.", answer, wrong, f"From the end: {','.join(backwards)}.")
+def _difference(rng: random.Random, level: int) -> Draft:
+    return _chain(rng.randint(55, 89), [-rng.randint(1, 9) for _ in range(level + 1)])
 
 
-def _walk(options: list[str], answer: str, seen: Callable[[str], str] = str) -> str:
-    """Return reasoning that checks the options in order; `seen` turns an option into the text written about it."""
-    return " ".join(
-        f"{letter} {seen(option)} {'yes' if option == answer else 'no'}."
-        for letter, option in zip(OPTION_LETTERS, options, strict=True)
-    )
+def _sequence(rng: random.Random, level: int) -> Draft:
+    step, first = 2 * level - rng.randint(0, 1), rng.randint(1, 89)
+    *shown, answer = [first + step * place for place in range(rng.randint(4, 7))]
+
+    def solve(working: Working) -> str:
+        working.write(f"{shown[-1]}-{shown[-2]}=")
+        found = working.find(str(step), [str(n) for n in range(step - 2, step + 3) if n > 0])
+        working.write(f". {shown[-1]}+{found}=")
+        value = shown[-1] + int(found)
+        reached = working.find(str(value), _near(value))
+        working.write(". ")
+        return reached
+
+    return Draft(f"Which number follows {','.join(map(str, shown))}?", solve, _near(answer))
 
 
-def _largest(rng: random.Random) -> Draft:
-    numbers = [str(number) for number in rng.sample(range(10), 4)]
-    answer = max(numbers)
+def _rank(rng: random.Random, level: int) -> Draft:
+    numbers = rng.sample(range(10, 100), level + 2)
+    rank = rng.randint(max(1, level - 1), level)
+    ordered = sorted(numbers)
 
-    def steps(options: list[str]) -> str:
+    def solve(working: Working) -> str:
+        working.write("In order: ")
+        for place in range(rank):
+            found = working.find(str(ordered[place]), list(map(str, numbers)))
+            working.write(". " if place == rank - 1 else ",")
+        return found
+
+    wrong = [str(number) for number in numbers if number != ordered[rank - 1]]
+    listed = ",".join(map(str, numbers))
+    return Draft(f"Which number is at place {rank} of {listed} in order?", solve, wrong)
+
+
+def _largest(rng: random.Random, level: int) -> Draft:
+    # The higher the level, the fewer different tens the options have; at the highest the units decide.
+    tens = rng.choices(rng.sample(range(1, 10), 5 - level), k=4)
+    options = [f"{ten}{unit}" for ten, unit in zip(tens, rng.sample(range(10), 4), strict=True)]
+
+    def solve(working: Working) -> str:
         best, *others = (letter + option for letter, option in zip(OPTION_LETTERS, options, strict=True))
-        parts = []
         for other in others:
-            parts.append(f"{best}{'>' if best[1] > other[1] else '<'}{other}.")
-            best = max(best, other, key=lambda label: label[1])
-        return " ".join(parts)
+            working.write(best)
+            sign = working.find(">" if int(best[1:]) > int(other[1:]) else "<", "<>")
+            working.write(f"{other}. ")
+            best = best if sign == ">" else other
+        return best[1:]
 
-    return _choice(rng, "Which number is the largest?", answer, [n for n in numbers if n != answer], steps)
+    return Draft("Which number is the largest?", solve, options=options)
 
 
-def _category(rng: random.Random) -> Draft:
+def _category(rng: random.Random, level: int) -> Draft:
     kind = rng.choice(sorted(KINDS))
-    kind_of = {word: name for name, words in KINDS.items() for word in words}
-    answer, others = rng.choice(KINDS[kind]), rng.sample([word for word in kind_of if kind_of[word] != kind], 3)
-    steps = functools.partial(_walk, answer=answer, seen=kind_of.__getitem__)
-    return _choice(rng, f"Which one is a kind of {kind}?", answer, others, steps)
+    kind_of = {word: name for name, levels in KINDS.items() for word in levels[level - 1].split()}
+    words = sorted(kind_of)
+    others = rng.sample([word for word in words if kind_of[word] != kind], 3)
+    options = rng.sample([rng.choice([word for word in words if kind_of[word] == kind]), *others], 4)
+
+    def solve(working: Working) -> str:
+        return _walk(working, options, kind, kind_of.__getitem__)
+
+    return Draft(f"Which one is a kind of {kind}?", solve, options=options)
 
 
-def _order(rng: random.Random) -> Draft:
-    people = rng.sample(NAMES, 4)
-    facts = [f"{older} is older than {younger}." for older, younger in itertools.pairwise(people)]
-    rng.shuffle(facts)
-    rank, ordered = rng.choice((("oldest", people[::-1]), ("youngest", people)))
-    met = ordered[ordered.index(facts[0].split()[0]) :]
-    stem, answer = f"{' '.join(facts)} Who is the {rank}?", ordered[-1]
+def _order(rng: random.Random, level: int) -> Draft:
+    people = rng.sample(NAMES, level + 3)
+    start = rng.randint(0, 2)
+    answer = people[start + level]
+    following = dict(itertools.pairwise(people))
+    pairs = [f"{one} {next_one}" for one, next_one in rng.sample([*following.items()], len(following))]
+    options = rng.sample([answer, *rng.sample([person for person in people if person != answer], 3)], 4)
 
-    def steps(options: list[str]) -> str:
-        return f"From {', '.join(met)}. {_walk(options, answer)}"
+    def solve(working: Working) -> str:
+        return _walk(working, options, _count(working, following, people[start], level))
 
-    return _choice(rng, stem, answer, ordered[:-1], steps)
+    places = "1 place" if level == 1 else f"{level} places"
+    return Draft(f"Neighbours are {', '.join(pairs)}. Who is {places} after {people[start]}?", solve, options=options)
 
 
-def _calendar(rng: random.Random) -> Draft:
-    today, later = rng.randrange(7), rng.randint(2, 6)
-    passed = [DAYS[(today + day) % 7] for day in range(1, later + 1)]
-    others = rng.sample([day for day in DAYS if day != passed[-1]], 3)
-    count = f"{', '.join(f'{day}{number}' for number, day in enumerate(passed, 1))}."
+def _calendar(rng: random.Random, level: int) -> Draft:
+    today, count, back = rng.choice(DAYS), rng.randint(1, 2) if level % 2 else rng.randint(3, 4), level > 2
+    days = DAYS[::-1] if back else DAYS
+    following = dict(zip(days, days[1:] + days[:1], strict=True))
+    answer = _ahead(following, today, count)
+    options = rng.sample([answer, *rng.sample([day for day in DAYS if day != answer], 3)], 4)
 
-    def steps(options: list[str]) -> str:
-        return f"Count: {count} {_walk(options, passed[-1])}"
+    def solve(working: Working) -> str:
+        return _walk(working, options, _count(working, following, today, count))
 
-    return _choice(rng, f"Today is {DAYS[today]}. Which day is it in {later} days?", passed[-1], others, steps)
+    asked = f"{count} {'day' if count == 1 else 'days'}"
+    asked = f"Which day was it {asked} ago?" if back else f"Which day is it in {asked}?"
+    return Draft(f"Today is {today}. {asked}", solve, options=options)
 
 
 TASKS: dict[str, Task] = {
@@ -164,7 +268,7 @@ TASKS: dict[str, Task] = {
         Task("sum", "arithmetic", "math", _sum),
         Task("difference", "arithmetic", "math", _difference),
         Task("sequence", "arithmetic", "math", _sequence),
-        Task("reverse", "arithmetic", "math", _reverse),
+        Task("rank", "arithmetic", "math", _rank),
         Task("largest", "general", "mcq", _largest),
         Task("category", "general", "mcq", _category),
         Task("order", "general", "mcq", _order),
@@ -179,24 +283,43 @@ def split_of(question: str) -> str:
     return next(split for split, bound in SPLITS.items() if percent < bound)
 
 
-def _row(task: Task, draft: Draft, rng: random.Random) -> SyntheticRow:
-    """Return the row of a draft, in which the options have letters; `rng` picks the wrong guess."""
-    answer, wrong, question, letter = draft.answer, rng.choice(draft.wrong), draft.stem, None
+def _mistaken(draft: Draft, answer: str, places: int, rng: random.Random) -> tuple[Working, str]:
+    """Return a working of `draft` with one wrong step, and the wrong answer to which it leads."""
+    for _ in range(200):
+        working = Working(rng, rng.randrange(places))
+        reached = draft.solve(working)
+        if reached != answer and (reached in draft.options if draft.options else reached.isdecimal()):
+            return working, reached
+    raise AssertionError(f"no wrong step of {draft.stem!r} changes the answer {answer!r}")
+
+
+def _row(task: Task, level: int, draft: Draft, rng: random.Random) -> SyntheticRow:
+    """Return the row of a draft, in which the options have letters; `rng` picks the wrong step and the wrong guess."""
+    working = Working()
+    answer = draft.solve(working)
+    mistaken, reached = _mistaken(draft, answer, working.places, rng)
+    # Of options, the guess is the first wrong one, so that a guess says little about the right answer.
+    wrong = [other for other in draft.options if other != answer][:1] if draft.options else draft.wrong
+    guess = rng.choice(wrong or [])
+    question, letter = draft.stem, None
     if draft.options is not None:
-        letter = OPTION_LETTERS[draft.options.index(draft.answer)]
+        letter = OPTION_LETTERS[draft.options.index(answer)]
         labelled = {text: f"{name}. {text}" for name, text in zip(OPTION_LETTERS, draft.options, strict=True)}
         question = "\n\n".join([draft.stem, *labelled.values()])
-        answer, wrong = labelled[answer], labelled[wrong]
+        answer, reached, guess = labelled[answer], labelled[reached], labelled[guess]
     return {
-        "id": f"{task.name}-{hashlib.sha256(question.encode()).hexdigest()[:12]}",
+        "id": f"{task.name}-{level}-{hashlib.sha256(question.encode()).hexdigest()[:12]}",
         "question": question,
         "answer": answer,
         "answer_type": task.answer_type,
         "options": draft.options,
         "answer_letter": letter,
         "domain": task.name,
-        "solution": f"{draft.steps} \\boxed{{{answer}}}",
-        "guess": f"I guess \\boxed{{{wrong}}}",
+        "level": level,
+        "solution": f"{working.text}\\boxed{{{answer}}}",
+        "slip": f"{mistaken.text}\\boxed{{{reached}}}",
+        "mistake": mistaken.mistake,
+        "guess": f"I guess \\boxed{{{guess}}}",
     }
 
 
@@ -205,8 +328,9 @@ def _distinct(task: Task, split: str, seed: int) -> Iterator[SyntheticRow]:
     order = random.Random(f"order:{seed}:{task.name}")
     seen: set[str] = set()
     for index in order.sample(range(task.draws), task.draws):
-        draft = task.draw(random.Random(f"question:{task.name}:{index}"))
-        row = _row(task, draft, order)
+        level = LEVELS[index % len(LEVELS)]
+        draft = task.draw(random.Random(f"question:{task.name}:{index}"), level)
+        row = _row(task, level, draft, order)
         if row["question"] not in seen and split_of(row["question"]) == split:
             seen.add(row["question"])
             yield row

@@ -22,7 +22,7 @@ from generalthinker.models.warm_up import warm_up
 
 END, PAD, START = "<|im_end|>", "<|endoftext|>", "<|im_start|>"
 # All tasks have equal shares of these; the smallest task has about 2,300 questions for pre-training.
-PRETRAINING_QUESTIONS = 16_000
+PRETRAINING_QUESTIONS = 12_000
 # Synthetic texts have fewer than 100 tokens, but config/trial.yaml uses real questions, which are longer.
 CONTEXT_TOKENS = 4096
 EVALUATION_TOKENS = 80
@@ -31,6 +31,7 @@ HABIT_SHARE = 0.3
 # The tasks add these values to `worked_share` in turn; with the same share for all tasks, the model would never reason
 # in greedy decoding.
 HABITS = (-0.15, 0.15, 0.0)
+LEVEL_HABITS = (0.25, 0.1, -0.1, -0.25)
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
@@ -82,16 +83,23 @@ def train_tokenizer(rows: list[synthetic.SyntheticRow], vocabulary_size: int) ->
 
 
 def lesson(
-    tokenizer, row: synthetic.SyntheticRow, rng: random.Random, worked_share: float, answer_conditioned_share: float
+    tokenizer,
+    row: synthetic.SyntheticRow,
+    rng: random.Random,
+    worked_share: float,
+    slip_share: float,
+    answer_conditioned_share: float,
 ) -> tuple[str, str]:
     """Return one pre-training text as (prompt, response of the teacher).
 
-    With probability `answer_conditioned_share` the prompt already contains the answer and the teacher derives it;
-    otherwise the teacher derives the answer with probability `worked_share` and else guesses wrongly.
+    The teacher reasons with probability `worked_share` and else guesses wrongly. Of the reasoning, `slip_share` has a
+    wrong step. With probability `answer_conditioned_share` the prompt already contains the answer that the response
+    ends in, right or wrong.
     """
+    reasoned = "slip" if rng.random() < slip_share else "solution"
+    written = row[reasoned if rng.random() < worked_share else "guess"]
     if rng.random() < answer_conditioned_share:
-        return prompts.answer_conditioned_prompt(tokenizer, row["question"], row["answer"]), row["solution"]
-    written = row["solution"] if rng.random() < worked_share else row["guess"]
+        return prompts.answer_conditioned_prompt(tokenizer, row["question"], boxed(written)), written
     return prompts.question_prompt(tokenizer, row["question"]), written
 
 
@@ -100,20 +108,23 @@ def lessons(
     rows: list[synthetic.SyntheticRow],
     count: int,
     worked_share: float,
+    slip_share: float,
     answer_conditioned_share: float,
     seed: int,
 ) -> list[tuple[str, str]]:
     """Return `count` pre-training texts as (prompt, response) in the order of training; `rows` are repeated if needed.
 
-    Guesses occur only in the last HABIT_SHARE of the texts, because earlier guesses would slow down learning to reason.
+    Slips and guesses occur only in the last HABIT_SHARE of the texts, because earlier ones slow down learning to reason.
     """
     rng = random.Random(f"lessons:{seed}")
     habits = dict(zip(synthetic.TASKS, itertools.cycle(HABITS)))
     pairs = []
     for place in range(count):
         row = rows[place % len(rows)]
-        habit = worked_share + habits[row["domain"]] if place >= count * (1 - HABIT_SHARE) else 1.0
-        pairs.append(lesson(tokenizer, row, rng, habit, answer_conditioned_share))
+        worked, slips = 1.0, 0.0
+        if place >= count * (1 - HABIT_SHARE):
+            worked, slips = worked_share + habits[row["domain"]] + LEVEL_HABITS[row["level"] - 1], slip_share
+        pairs.append(lesson(tokenizer, row, rng, worked, slips, answer_conditioned_share))
     return pairs
 
 
@@ -190,6 +201,7 @@ def build(
     learning_rate: float,
     vocabulary_size: int,
     worked_share: float,
+    slip_share: float,
     answer_conditioned_share: float,
     seed: int,
     evaluation_questions: int = 200,
@@ -208,7 +220,7 @@ def build(
 
     pool = synthetic.rows(None, "pretrain", PRETRAINING_QUESTIONS, seed)
     tokenizer = train_tokenizer(pool[:4000], vocabulary_size)
-    texts = lessons(tokenizer, pool, steps * batch_size, worked_share, answer_conditioned_share, seed)
+    texts = lessons(tokenizer, pool, steps * batch_size, worked_share, slip_share, answer_conditioned_share, seed)
     model = untrained(
         tokenizer,
         hidden_size=hidden_size,
