@@ -48,12 +48,23 @@ rule evaluations:
         ],
 
 
+# The tables whose accuracies the paper reports, beside its values.
+rule comparisons:
+    input:
+        [
+            layout.comparison(name, "md")
+            for name in settings.tables
+            if families.families(settings, name)
+        ],
+
+
 rule all:
     default_target: True
     input:
         rules.report.output,
         rules.evaluations.input,
         rules.audit.output if settings.reported_values else [],
+        rules.comparisons.input if settings.reported_values else [],
 
 
 rule tables:

@@ -386,6 +386,27 @@ def table(
 
 
 @app.command()
+def differences(table: str, settings: SettingsFile = PAPER) -> None:
+    """Test the differences between the runs of a table, question by question."""
+    from generalthinker.reporting.differences import write_differences
+
+    loaded, layout = _with_layout(settings)
+    _choose(loaded.tables, table, "table")
+    write_differences(loaded, table, *(Path(layout.differences(table, suffix)) for suffix in ("csv", "md")))
+
+
+@app.command()
+def compare(table: str, settings: SettingsFile = PAPER) -> None:
+    """Set a table's accuracies beside the paper's, from its row files: agrees, differs, or cannot tell."""
+    from generalthinker.reporting.comparison import write_comparison
+
+    loaded, layout = _with_layout(settings)
+    _choose(loaded.tables, table, "table")
+    suffixes = ("csv", "md", "png", "pdf")
+    write_comparison(loaded, table, *(Path(layout.comparison(table, suffix)) for suffix in suffixes))
+
+
+@app.command()
 def figure(name: str, settings: SettingsFile = PAPER) -> None:
     """Draw one figure as PNG and PDF."""
     from generalthinker.reporting.figures import write_figure

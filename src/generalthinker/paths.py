@@ -90,6 +90,14 @@ class Layout:
         """A table or figure in the paper's layout."""
         return f"{self.results}/{name}.{suffix}"
 
+    def differences(self, table: str, suffix: str) -> str:
+        """Tests of the differences between the runs of a table."""
+        return f"{self.results}/differences/{table}.{suffix}"
+
+    def comparison(self, table: str, suffix: str) -> str:
+        """A table's accuracies beside the paper's, with a verdict for each."""
+        return f"{self.results}/compare/{table}.{suffix}"
+
     def partial(self, name: str, suffix: str) -> str:
         """A table of the results that exist so far; no rule writes it."""
         return f"{self.results}/partial/{name}.{suffix}"

@@ -13,7 +13,7 @@ from generalthinker.disk import require_folder, require_writable
 from generalthinker.errors import StageError
 from generalthinker.paths import Layout
 from generalthinker.records import slug
-from generalthinker.reporting import cells, tables
+from generalthinker.reporting import cells, families, tables
 from generalthinker.slurm import refuse_orphans, use_clients
 from generalthinker.sweep import hold_session
 from generalthinker.training.launcher import require_reporter
@@ -74,6 +74,27 @@ def row_inputs(wildcards):
         grades
         + overlaps
         + [layout.benchmark_manifest(slug(name)) for name in cells.benchmarks(row)]
+    )
+
+
+def row_files(wildcards):
+    return [
+        layout.row(wildcards.table, key)
+        for key in tables.rows(settings, wildcards.table)
+    ]
+
+
+def differences_inputs(wildcards):
+    evaluations = cells.needed_evaluations(settings)[wildcards.table]
+    benchmarks = dict.fromkeys(
+        name
+        for row in tables.rows(settings, wildcards.table).values()
+        for name in cells.benchmarks(row)
+    )
+    return (
+        [layout.grades(run.name, suite) for run, suite in evaluations]
+        + benchmark_files(benchmarks)
+        + [layout.benchmark_manifest(slug(name)) for name in benchmarks]
     )
 
 

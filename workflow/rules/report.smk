@@ -1,6 +1,8 @@
 # Rows, tables, figures, the report and the audit take seconds each, so they run on the submitting machine.
 localrules:
     table_row,
+    differences,
+    compare,
     table,
     figure,
     composition,
@@ -33,9 +35,63 @@ rule table_row:
         "generalthinker --log {log} row {wildcards.table} {wildcards.row}"
 
 
+rule differences:
+    input:
+        differences_inputs,
+    output:
+        csv=layout.differences("{table}", "csv"),
+        md=layout.differences("{table}", "md"),
+    log:
+        layout.log("differences", "{table}"),
+    benchmark:
+        layout.benchmark_file("differences", "{table}")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+    params:
+        table=lambda w: settings.tables[w.table].model_dump(),
+        code=fingerprint_with_imports("reporting/differences.py"),
+    message:
+        "Testing the differences in {wildcards.table}"
+    shell:
+        "generalthinker --log {log} differences {wildcards.table}"
+
+
+rule compare:
+    input:
+        row_files,
+        reported=settings.reported_values or [],
+    output:
+        csv=layout.comparison("{table}", "csv"),
+        md=layout.comparison("{table}", "md"),
+        png=layout.comparison("{table}", "png"),
+        pdf=layout.comparison("{table}", "pdf"),
+    log:
+        layout.log("compare", "{table}"),
+    benchmark:
+        layout.benchmark_file("compare", "{table}")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+    params:
+        margin=settings.reported_margin,
+        code=fingerprint_with_imports("reporting/comparison.py"),
+    message:
+        "Setting {wildcards.table} beside the paper's"
+    shell:
+        "generalthinker --log {log} compare {wildcards.table}"
+
+
 rule table:
     input:
-        lambda w: [layout.row(w.table, key) for key in tables.rows(settings, w.table)],
+        row_files,
+        differences=lambda w: (
+            layout.differences(w.table, "csv")
+            if families.families(settings, w.table)
+            else []
+        ),
     output:
         csv=report(
             layout.display("{table}", "csv"),

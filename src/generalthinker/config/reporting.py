@@ -73,11 +73,14 @@ class _RunTable(Section):
     runs: dict[str, RunChoice] | None = Field(None, description="the runs by label")
     sweep: Sweep | None = Field(None, description="instead of `runs`: one run per value")
     groups: list[str]
+    baseline: str | None = Field(None, description="compare every run with this one alone, instead of with each other")
 
     @model_validator(mode="after")
     def _runs_or_sweep(self) -> Self:
         if (self.runs is None) == (self.sweep is None):
             raise ValueError("a table needs either `runs` or `sweep`")
+        if self.baseline is not None and self.baseline not in self.choices:
+            raise ValueError(f"baseline = {self.baseline!r}: no run of this table; allowed: {list(self.choices)}")
         return self
 
     @property

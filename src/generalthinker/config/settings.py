@@ -66,6 +66,9 @@ class Settings(Section):
     tables: dict[str, TableSettings] = Field(default_factory=dict)
     figures: dict[str, FigureSettings] = Field(default_factory=dict)
     reported_values: Reported = None
+    reported_margin: float = Field(
+        2.0, gt=0, description="points within which a reproduced accuracy agrees with the paper's value"
+    )
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:

@@ -65,6 +65,21 @@ class GradeFiles:
         Raises IncompleteResultsError if the file, the benchmark or a question is missing, and for questions that are
         graded twice or unknown.
         """
+        grades, generation = self._grades(run, benchmark)
+        tally = Tally(
+            correct=sum(grade["correct"] for grade in grades),
+            total=len(grades),
+            no_box=sum(grade["reason"] in NO_BOX_REASONS for grade in grades),
+            truncated=sum(grade["truncated"] for grade in grades),
+        )
+        return tally, generation
+
+    def verdicts(self, run: RunSpec, benchmark: str) -> dict[str, bool]:
+        """Return whether `run` answers each question of `benchmark` correctly, by id. Raises what `tally` raises."""
+        grades, _ = self._grades(run, benchmark)
+        return {str(grade["id"]): bool(grade["correct"]) for grade in grades}
+
+    def _grades(self, run: RunSpec, benchmark: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         path = self.layout.grades(run.name, slug(self.settings.suite_of(benchmark)))
         if path not in self._read:
             if not Path(path).exists():
@@ -73,13 +88,7 @@ class GradeFiles:
         verdicts, generation = self._read[path]
         grades = verdicts.get(benchmark, [])
         self._check(path, benchmark, [str(grade["id"]) for grade in grades])
-        tally = Tally(
-            correct=sum(grade["correct"] for grade in grades),
-            total=len(grades),
-            no_box=sum(grade["reason"] in NO_BOX_REASONS for grade in grades),
-            truncated=sum(grade["truncated"] for grade in grades),
-        )
-        return tally, generation
+        return grades, generation
 
     def _check(self, path: str, benchmark: str, ids: list[str]) -> None:
         if not ids:

@@ -17,6 +17,7 @@ from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
 from generalthinker.reporting.audit import audit
 from generalthinker.reporting.cells import all_evaluations, all_runs
+from generalthinker.reporting.comparison import explained, summary
 from generalthinker.reporting.display import Display, spoken
 from generalthinker.reporting.measure import NO_BOX_REASONS, join_distinct
 from generalthinker.reporting.progress import history_rows
@@ -72,7 +73,7 @@ def write_report(settings: Settings, out: Path) -> None:
         reported=settings.reported_values,
         findings=frame[frame["check"] != "reproduced"].to_dict("records"),
         reproduced=reproduced.to_dict("records"),
-        inside=int((reproduced["inside"] == "yes").sum()),
+        agreement=f"{summary(list(reproduced['verdict']))}. {explained(settings)}",
     )
     write_text(out, page)
 

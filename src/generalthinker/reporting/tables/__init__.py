@@ -48,6 +48,8 @@ class TableRow:
 
 # The lines of one row file: column → value as text.
 RowLines = list[dict[str, str]]
+# (group, label) of a row or column whose runs are compared → pair of runs → whether a test could tell them apart.
+Differing = dict[tuple[str, str], dict[frozenset[str], bool]]
 
 
 class TableKind(Protocol):
@@ -64,8 +66,15 @@ class TableKind(Protocol):
         """Return what the file of `row` holds. A kind whose `rows` are always empty does not need this function."""
         ...
 
-    def display(self, settings: Settings, table: str, spec: Any, contents: list[tuple[TableRow, RowLines]]) -> Display:
-        """Return the table as it is printed, from the rows in `contents`."""
+    def display(
+        self,
+        settings: Settings,
+        table: str,
+        spec: Any,
+        contents: list[tuple[TableRow, RowLines]],
+        differing: Differing | None = None,
+    ) -> Display:
+        """Return the table as it is printed, from the rows in `contents`; runs are marked only with `differing`."""
         ...
 
 
