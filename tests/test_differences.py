@@ -25,6 +25,7 @@ from generalthinker.reporting.families import families, read_differing
 from generalthinker.reporting.measure import IncompleteResultsError
 from generalthinker.reporting.rows import write_row
 from generalthinker.reporting.statistics import Interval, interval_of_difference, minimum_detectable, wilson
+from generalthinker.reporting.tables import Gap
 
 right = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=60)
 
@@ -177,8 +178,9 @@ def test_verdicts_about_the_papers_values(low: float, high: float, said: str) ->
 
 
 def marks(numbers: dict[str, int], differ: dict[frozenset[str], bool], baseline: str | None = None) -> str:
+    gaps = {pair: Gap(differs, "", "") for pair, differs in differ.items()}
     entries = {run: Entry(str(number), str(number), number=number) for run, number in numbers.items()}  # type: ignore
-    marked = mark(entries, differ, baseline).values()
+    marked = mark(entries, gaps, baseline).values()
     return " ".join("best" if entry.best else "tied" if entry.tied else "-" for entry in marked)
 
 
@@ -256,7 +258,7 @@ def test_a_table_of_differences_agrees_with_raw_grades(demo: Settings, tmp_path:
     files = [tmp_path / "d.csv", tmp_path / "d.md"]
     write_differences(demo, "table1", *files)
     differ = read_differing(files[0])
-    assert differ[("Toy arithmetic", "Toy-Sum")][frozenset(("GeneralThinker", "Base"))]
+    assert differ[("Toy arithmetic", "Toy-Sum")][frozenset(("GeneralThinker", "Base"))].differs
     first = [file.read_bytes() for file in files]
     write_differences(demo, "table1", *files)
     assert first == [file.read_bytes() for file in files]

@@ -70,9 +70,15 @@ def row_inputs(wildcards):
         for name in cells.benchmarks(row)
         if row.cells and name in settings.uncompared_benchmarks
     ]
+    records = [
+        path(run.name)
+        for run in row.runs
+        for path in (layout.timing, layout.history, layout.run_record)
+    ]
     return (
         grades
         + overlaps
+        + records
         + [layout.benchmark_manifest(slug(name)) for name in cells.benchmarks(row)]
     )
 
@@ -100,6 +106,8 @@ def differences_inputs(wildcards):
 
 def figure_inputs(wildcards):
     needed = cells.figure_needs(settings, wildcards.figure)
+    if needed.table:
+        return [layout.differences(needed.table, "csv")]
     return [layout.grades(run.name, suite) for run, suite in needed.evaluations] + [
         layout.history(run.name) for run in needed.histories
     ]

@@ -101,6 +101,31 @@ class AverageTable(_RunTable):
     kind: Literal["averages"]
 
 
+class MethodTable(_RunTable):
+    """Rows are runs; columns are group averages, differences from the baseline, costs, and what the method needs."""
+
+    kind: Literal["methods"]
+    unit_of_cost: str = Field(description="the run whose training step is the unit of the other runs' steps")
+
+    @model_validator(mode="after")
+    def _names_runs(self) -> Self:
+        if self.baseline is None:
+            raise ValueError(f"a table of methods needs a `baseline`; allowed: {list(self.choices)}")
+        if self.unit_of_cost not in self.choices:
+            raise ValueError(
+                f"unit_of_cost = {self.unit_of_cost!r}: no run of this table; allowed: {list(self.choices)}"
+            )
+        return self
+
+
+class VerifierTable(Section):
+    """Rows are runs that are rewarded by a verifier model; columns say how often it contradicts the grader."""
+
+    kind: Literal["verifiers"]
+    title: str
+    runs: dict[str, RunChoice] = Field(description="the runs by label")
+
+
 class DatasetTable(Section):
     """Rows are benchmarks with their dataset's id, revision and size (Table 3)."""
 
@@ -118,7 +143,8 @@ class HyperparameterTable(Section):
 
 
 TableSettings = Annotated[
-    BenchmarkTable | AverageTable | DatasetTable | HyperparameterTable, Field(discriminator="kind")
+    BenchmarkTable | AverageTable | MethodTable | VerifierTable | DatasetTable | HyperparameterTable,
+    Field(discriminator="kind"),
 ]
 
 
@@ -141,5 +167,13 @@ class DynamicsFigure(Section):
     runs: dict[str, RunChoice]
 
 
-FigureSettings = Annotated[ScalingFigure | DynamicsFigure, Field(discriminator="kind")]
+class DifferencesFigure(Section):
+    """The differences of a table's runs from its baseline, with intervals; one panel per group."""
+
+    kind: Literal["differences"]
+    title: str
+    table: str
+
+
+FigureSettings = Annotated[ScalingFigure | DynamicsFigure | DifferencesFigure, Field(discriminator="kind")]
 Reported = Annotated[str | None, Field(description="CSV file of the paper's values, shown next to the reproduced ones")]

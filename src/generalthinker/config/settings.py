@@ -13,7 +13,7 @@ from generalthinker.config.data import (
     ModelSettings,
     mirror_folder,
 )
-from generalthinker.config.reporting import FigureSettings, Reported, RunChoice, TableSettings
+from generalthinker.config.reporting import DifferencesFigure, FigureSettings, Reported, RunChoice, TableSettings
 from generalthinker.config.training import EvaluationSettings, TrainingSettings
 from generalthinker.errors import StageError
 from generalthinker.methods import FAMILIES, Method, MethodSettings
@@ -171,6 +171,8 @@ class Settings(Section):
             for name in getattr(item, "metrics", [])
             if name not in columns
         ]
+        if isinstance(item, DifferencesFigure) and not hasattr(self.tables.get(item.table), "choices"):
+            problems.append(f"table = {item.table!r}: no table of accuracies; allowed: {self._accuracy_tables}")
         for group in getattr(item, "groups", []):
             if group not in self.groups:
                 problems.append(f"groups: unknown group {group!r}; allowed: {list(self.groups)}")
@@ -193,6 +195,10 @@ class Settings(Section):
                     why = f"{choice.method!r} is of the family {method.family!r}, which has no such knob"
                 problems.append(f"{field}: {why}; leave it out. Knobs that can be set here: {list(values) or 'none'}")
         return problems
+
+    @property
+    def _accuracy_tables(self) -> list[str]:
+        return [name for name, table in self.tables.items() if hasattr(table, "choices")]
 
     @property
     def metrics(self) -> dict[str, Metric]:

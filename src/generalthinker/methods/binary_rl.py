@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from generalthinker.methods.method import Method
+from generalthinker.methods.method import Method, Needs
 from generalthinker.rewards import Rollout, Scorer, binary
 
 
@@ -11,6 +11,11 @@ class BinaryRL(Method):
 
     family: Literal["binary_rl"]
     reward: ClassVar[str | None] = "binary"
+
+    @property
+    def needs(self) -> Needs:
+        """The grader."""
+        return Needs(verifier="rules")
 
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[float]:
         """Return 1.0 for each correct response, else 0.0."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from generalthinker.methods.generalthinker import GeneralThinker
-from generalthinker.methods.method import Responses, TokenCredit
+from generalthinker.methods.method import Needs, Responses, TokenCredit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +38,11 @@ class ModulationControl(GeneralThinker):
                 "change = gate: set direction_preserving: true; the gate is defined on its bounded weights"
             )
         return self
+
+    @property
+    def needs(self) -> Needs:
+        """As GeneralThinker; random numbers need no policy."""
+        return Needs(initial_policy=self.change != "random")
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that determine a result: the gate has its own bound, the others have no share."""

@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from generalthinker.answers.boxed import last_box
-from generalthinker.methods.method import Step
+from generalthinker.methods.method import Needs, Step
 from generalthinker.methods.rival import VERL_EPSILON, Rival, z_scores
 from generalthinker.metrics import Metric
 from generalthinker.prompts import verifier_prompt
@@ -76,6 +76,11 @@ class GeneralReasoner(Rival):
     def models(self) -> dict[str, str]:
         """The verifier."""
         return {ROLE: self.verifier}
+
+    @property
+    def needs(self) -> Needs:
+        """The verifier."""
+        return Needs(verifier="model")
 
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[Verdict]:
         """Return the verifier's verdicts; equal prompts are judged once."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from generalthinker.methods.likelihood_rl import LikelihoodRL
-from generalthinker.methods.method import Knob, Quantity, Responses, TokenCredit
+from generalthinker.methods.method import Knob, Needs, Quantity, Responses, TokenCredit
 from generalthinker.prompts import answer_conditioned_prompt
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ class GeneralThinker(LikelihoodRL):
         if self.direction_preserving:
             panels.append(Quantity("w", "w\neq. 12, 13"))
         return (*panels, Quantity("advantage", f"advantage\neq. {14 if self.direction_preserving else 10}"))
+
+    @property
+    def needs(self) -> Needs:
+        """The log-probabilities of the initial policy, in s."""
+        return Needs(initial_policy=True)
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that determine a result; `bound` has no effect if DP is off."""

@@ -37,6 +37,18 @@ class Knob:
     label: str
 
 
+class Needs(NamedTuple):
+    """What training with a method needs besides the policy: what judges answers, and passes of other policies.
+
+    `verifier` is "rules", "model", or empty. `initial_policy` and `slow_policy` say whether the method's own quantities
+    need a pass of that policy; the KL term of the loss, which needs one too, is left aside.
+    """
+
+    verifier: str = ""
+    initial_policy: bool = False
+    slow_policy: bool = False
+
+
 class ScoredRollout(NamedTuple):
     """One response and what `score` returned for it."""
 
@@ -182,6 +194,11 @@ class Method(Section):
     def slow_policy(self) -> SlowPolicy | None:
         """The slowly updated policy that the method scores with, if it needs one."""
         return None
+
+    @property
+    def needs(self) -> Needs:
+        """What a training needs besides the policy."""
+        return Needs(slow_policy=self.slow_policy is not None)
 
     @property
     def kl_anchor(self) -> Policy:

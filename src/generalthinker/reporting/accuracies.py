@@ -14,7 +14,7 @@ from generalthinker.reporting.measure import SEPARATOR, GradeFiles, Measurement,
 from generalthinker.reporting.other_code import other_code_of_cell
 from generalthinker.reporting.reported import place_of, read_reported
 from generalthinker.reporting.statistics import interval_of_mean, minimum_detectable, percent, wilson
-from generalthinker.reporting.tables import Cell, RowLines, TableRow
+from generalthinker.reporting.tables import Cell, Gaps, RowLines, TableRow
 
 MISSING = Entry("", "")
 TIED = "°"
@@ -53,21 +53,20 @@ def entries(row: TableRow, row_lines: RowLines) -> tuple[Entry, ...]:
     return tuple(_entry(by_key[cell.key]) if cell.key in by_key else MISSING for cell in row.cells)
 
 
-def mark(
-    compared: dict[str, Entry], differ: dict[frozenset[str], bool] | None, baseline: str | None = None
-) -> dict[str, Entry]:
+def mark(compared: dict[str, Entry], gaps: Gaps | None, baseline: str | None = None) -> dict[str, Entry]:
     """Mark accuracies by run: the highest is `best` if told apart from all others, else it and its likes are `tied`.
 
-    `differ` says which pairs of runs a test told apart; without it, or while an accuracy is missing, nothing is marked.
+    `gaps` say which pairs of runs a test told apart; without them, or while an accuracy is missing, nothing is marked.
     With a baseline, `best` is whatever is higher than it, and `tied` whatever could not be told apart from it.
     """
     numbers = {run: entry.number for run, entry in compared.items() if entry.number is not None}
-    if not differ or len(numbers) < len(compared):
+    if not gaps or len(numbers) < len(compared):
         return compared
     reference = baseline or max(numbers, key=numbers.__getitem__)
-    tied = {run for run in numbers if run != reference and not differ.get(frozenset((run, reference)), False)}
+    apart = {run for run in numbers if (gap := gaps.get(frozenset((run, reference)))) and gap.differs}
+    tied = set(numbers) - apart - {reference}
     if baseline:
-        best = {run for run in numbers if run not in tied and numbers[run] > numbers[baseline]}
+        best = {run for run in apart if numbers[run] > numbers[baseline]}
     else:
         best = set() if tied else {reference}
         tied |= {reference} if tied else set()

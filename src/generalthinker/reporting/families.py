@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from generalthinker.config.reporting import AverageTable, BenchmarkTable
+from generalthinker.config.reporting import AverageTable, BenchmarkTable, MethodTable
 from generalthinker.config.settings import Settings
-from generalthinker.reporting.tables import Cell, Differing, rows
+from generalthinker.reporting.tables import Cell, Differing, Gap, rows
 
 DIFFERENT = ("higher", "lower")
 
@@ -37,7 +37,7 @@ class Family:
 def families(settings: Settings, table: str) -> list[Family]:
     """Return the families of `table` with at least two runs; none if the table does not show accuracies."""
     spec = settings.tables[table]
-    if not isinstance(spec, BenchmarkTable | AverageTable):
+    if not isinstance(spec, BenchmarkTable | AverageTable | MethodTable):
         return []
     table_rows = rows(settings, table).values()
     if isinstance(spec, BenchmarkTable):
@@ -53,15 +53,17 @@ def families(settings: Settings, table: str) -> list[Family]:
 
 
 def read_differing(path: Path) -> Differing:
-    """Return which pairs of runs differ, by the group and the label of their family, from a file of differences."""
+    """Return the compared pairs of runs, by the group and the label of their family, from a file of differences."""
     with path.open(encoding="utf-8", newline="") as file:
         return differing(csv.DictReader(file))
 
 
 def differing(lines: Iterable[dict[str, str]]) -> Differing:
-    """Return which pairs of runs differ from the lines of a file of differences."""
+    """Return the compared pairs of runs from the lines of a file of differences."""
     found: Differing = {}
     for line in lines:
         pair = frozenset((line["run"], line["compared_with"]))
-        found.setdefault((line["group"], line["row"]), {})[pair] = line["verdict"] in DIFFERENT
+        ends = [f"{float(line[name]):+.2f}" for name in ("ci_low", "ci_high") if line[name]]
+        gap = Gap(line["verdict"] in DIFFERENT, f"{float(line['difference']):+.2f}", " … ".join(ends))
+        found.setdefault((line["group"], line["row"]), {})[pair] = gap
     return found

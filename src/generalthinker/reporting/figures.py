@@ -16,15 +16,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from generalthinker.config.reporting import DynamicsFigure, RunChoice, ScalingFigure
+from generalthinker.config.reporting import DifferencesFigure, DynamicsFigure, RunChoice, ScalingFigure
 from generalthinker.config.settings import Settings
 from generalthinker.files import read_parquet, replacing
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec
+from generalthinker.reporting.families import families, read_differing
 from generalthinker.reporting.measure import GradeFiles, IncompleteResultsError, measure
 from generalthinker.reporting.other_code import other_code_of_cell, other_training_code
 from generalthinker.reporting.statistics import percent
-from generalthinker.reporting.tables import Cell
+from generalthinker.reporting.tables import Cell, Differing, rows
 
 # Okabe and Ito's colours: people with colour blindness can distinguish them. Yellow is left out: its contrast is weak.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#4D4D4D")
@@ -55,7 +56,12 @@ def write_figure(settings: Settings, name: str, png: Path, pdf: Path) -> None:
     """
     spec = settings.figures[name]
     with style():
-        figure = _scaling(settings, spec) if isinstance(spec, ScalingFigure) else _dynamics(settings, spec)
+        if isinstance(spec, ScalingFigure):
+            figure = _scaling(settings, spec)
+        elif isinstance(spec, DifferencesFigure):
+            figure = _differences(settings, spec)
+        else:
+            figure = _dynamics(settings, spec)
         if others := _other_code(settings, spec):
             figure.supxlabel(fill(f"NOT MADE BY THIS CODE: {'; '.join(others)}.", 110), fontsize=7, color="#B00000")
         save(figure, png, pdf)
@@ -110,8 +116,46 @@ def _panels(settings: Settings, spec: ScalingFigure) -> dict[str, list[Cell]]:
     }
 
 
-def _other_code(settings: Settings, spec: ScalingFigure | DynamicsFigure) -> list[str]:
+def _differences(settings: Settings, spec: DifferencesFigure) -> Figure:
+    """Return the differences from the baseline, one panel per group, with the order of the table."""
+    compared = families(settings, spec.table)
+    differing = _compared(settings, spec.table)
+    height = 1.3 + 0.24 * max(len(family.pairs) for family in compared)
+    figure, axes = plt.subplots(
+        1, len(compared), figsize=(2.6 + 3.2 * len(compared), height), layout="constrained", squeeze=False, sharey=True
+    )
+    for axis, family in zip(axes.flat, compared, strict=True):
+        gaps = differing[(family.group, family.label)]
+        for place, pair in enumerate(family.pairs):
+            gap = gaps[frozenset(pair)]
+            colour = COLOURS[0] if gap.differs else COLOURS[6]
+            if gap.interval:
+                axis.plot([float(end) for end in gap.interval.split(" … ")], [place] * 2, color=colour, linewidth=1.6)
+            axis.plot(float(gap.difference), place, "o", color=colour, markersize=4.5)
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.set_title(" ".join(filter(None, (family.group, family.label))))
+        axis.set_xlabel("points, 95 % interval")
+        axis.grid(visible=False, axis="y")
+    names = [f"{run} − {other}" if family.baseline is None else run for run, other in family.pairs]
+    axes.flat[0].set_yticks(range(len(names)), names, fontsize=8)
+    axes.flat[0].invert_yaxis()
+    than = f" (minus {family.baseline})" if family.baseline else ""
+    figure.suptitle(f"{spec.title}{than}\nblue: told apart (Holm, 5 %)", fontsize=11)
+    return figure
+
+
+def _compared(settings: Settings, table: str) -> Differing:
+    path = Path(Layout(settings.results).differences(table, "csv"))
+    if not path.exists():
+        raise IncompleteResultsError(f"{path}: no such file; run `snakemake {path}` first")
+    return read_differing(path)
+
+
+def _other_code(settings: Settings, spec: ScalingFigure | DynamicsFigure | DifferencesFigure) -> list[str]:
     """Return one sentence for each result in the figure that other code made."""
+    if isinstance(spec, DifferencesFigure):
+        cells = [cell for row in rows(settings, spec.table).values() for cell in row.cells]
+        return list(dict.fromkeys(sentence for cell in cells for sentence in other_code_of_cell(settings, cell)))
     if isinstance(spec, DynamicsFigure):
         runs = [run for choice in spec.runs.values() for run in settings.runs(choice)]
         return [sentence for run in runs if (sentence := other_training_code(settings, run))]

@@ -23,7 +23,7 @@ from generalthinker.keeping import Store
 from generalthinker.metrics import VLLM
 from generalthinker.paths import Layout
 from generalthinker.prompts import question_messages
-from generalthinker.provenance import commit, hardware, versions
+from generalthinker.provenance import commit, hardware, peak_memory, versions
 from generalthinker.records import RunSpec, slug
 from generalthinker.training.checkpoints import (
     MarkComplete,
@@ -114,6 +114,7 @@ def train(settings: Settings, run: RunSpec, identity: Identity, processes: int =
                 ],
                 "kept_step": kept,
                 "seconds_since_start": round(time.time() - started, 1),
+                "peak_memory_gib": peak_memory(),
                 "training_seconds": round(float(timing["seconds"].sum()), 1),
                 "resumed_from_step": step_of(resume) if resume else None,
             },

@@ -35,7 +35,8 @@ class Cell:
 class TableRow:
     """One table row: `key` is the name of its file, `label` what the table prints.
 
-    `average` marks the row with the mean over a group. A row without cells describes the datasets in `benchmarks`.
+    `average` marks the row with the mean over a group. `runs` are trainings whose own records the row shows. A row
+    without cells and runs describes the datasets in `benchmarks`.
     """
 
     key: str
@@ -43,13 +44,26 @@ class TableRow:
     group: str | None = None
     cells: tuple[Cell, ...] = ()
     benchmarks: tuple[str, ...] = ()
+    runs: tuple[RunSpec, ...] = ()
     average: bool = False
 
 
 # The lines of one row file: column → value as text.
 RowLines = list[dict[str, str]]
-# (group, label) of a row or column whose runs are compared → pair of runs → whether a test could tell them apart.
-Differing = dict[tuple[str, str], dict[frozenset[str], bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Two compared runs: whether a test told them apart; the first minus the second, with interval, in points."""
+
+    differs: bool
+    difference: str
+    interval: str
+
+
+Gaps = dict[frozenset[str], Gap]
+# (group, label) of a row or column whose runs are compared → pair of runs → how they compare.
+Differing = dict[tuple[str, str], Gaps]
 
 
 class TableKind(Protocol):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from generalthinker.config.reporting import AverageTable
+from generalthinker.config.reporting import AverageTable, MethodTable
 from generalthinker.config.settings import Settings
 from generalthinker.records import slug
 from generalthinker.reporting import accuracies
@@ -16,7 +16,7 @@ CAPTION = (
 YES, NO = Entry("yes", "✓"), Entry("no", "")
 
 
-def rows(settings: Settings, spec: AverageTable) -> list[TableRow]:
+def rows(settings: Settings, spec: AverageTable | MethodTable) -> list[TableRow]:
     """Return a row per run; its cells are the averages of the groups."""
     table_rows = []
     for label, choice in spec.choices.items():
@@ -42,13 +42,7 @@ def display(
     """Return the table with the runs of every column marked that stand out, and those that do not."""
     marks = {slug(label): settings.methods[choice.method].marks for label, choice in spec.choices.items()}
     names = tuple(dict.fromkeys(name for of_run in marks.values() for name in of_run))
-    labels = [row.label for row, _ in contents]
-    by_column = zip(*(accuracies.entries(row, row_lines) for row, row_lines in contents), strict=True)
-    marked = [
-        accuracies.mark(dict(zip(labels, entries, strict=True)), (differing or {}).get(("", group)), spec.baseline)
-        for group, entries in zip(spec.groups, by_column, strict=False)
-    ]
-    by_row = zip(*(column.values() for column in marked), strict=True)
+    by_row = marked(spec, contents, differing)
     shown = []
     for (row, _), entries in zip(contents, by_row, strict=True):
         checks = (YES if marks[row.key].get(name) else NO for name in names)
@@ -63,12 +57,25 @@ def display(
         rows=tuple(shown),
         notes=(
             *accuracies.notes([row_lines for _, row_lines in contents], "column", spec.baseline, bool(differing)),
-            *_detectable(contents),
+            *detectable(contents),
         ),
     )
 
 
-def _detectable(contents: list[tuple[TableRow, RowLines]]) -> tuple[str, ...]:
+def marked(
+    spec: AverageTable | MethodTable, contents: list[tuple[TableRow, RowLines]], differing: Differing | None
+) -> list[tuple[Entry, ...]]:
+    """Return the printed averages of every row, with the runs of each column marked."""
+    labels = [row.label for row, _ in contents]
+    by_column = zip(*(accuracies.entries(row, row_lines) for row, row_lines in contents), strict=True)
+    columns = [
+        accuracies.mark(dict(zip(labels, entries, strict=True)), (differing or {}).get(("", group)), spec.baseline)
+        for group, entries in zip(spec.groups, by_column, strict=False)
+    ]
+    return list(zip(*(column.values() for column in columns), strict=True))
+
+
+def detectable(contents: list[tuple[TableRow, RowLines]]) -> tuple[str, ...]:
     """Return the smallest difference that each column could show, as a sentence."""
     found = {line["column"]: line["minimum_detectable"] for _, row_lines in contents for line in row_lines}
     if not found:
