@@ -207,9 +207,9 @@ def test_results_follow_the_code_of_their_stage_alone(project):
     assert not {"train", "generate"} & set(jobs)
     edit(project, "answers/choice.py", "MAX_CHARACTERS = 5001", "MAX_CHARACTERS = 5000")
     edit(project, "reporting/statistics.py", "PLACES = 2", "PLACES = 3")
-    assert set(planned(project)) == {"table_row", "table"}
+    assert set(planned(project)) == {"table_row", "differences", "table"}
     edit(project, "reporting/statistics.py", "PLACES = 3", "PLACES = 2")
-    edit(project, "reporting/figures.py", "SMOOTH_FROM_STEPS = 30", "SMOOTH_FROM_STEPS = 31")
+    edit(project, "reporting/figures/dynamics.py", "SMOOTH_FROM_STEPS = 30", "SMOOTH_FROM_STEPS = 31")
     assert planned(project) == {}
 
 

@@ -109,7 +109,9 @@ def figure_inputs(wildcards):
     if needed.table:
         return [layout.differences(needed.table, "csv")]
     return [layout.grades(run.name, suite) for run, suite in needed.evaluations] + [
-        layout.history(run.name) for run in needed.histories
+        path(run.name)
+        for run in needed.histories
+        for path in (layout.history, layout.timing, layout.run_record)
     ]
 
 

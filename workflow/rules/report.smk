@@ -27,6 +27,9 @@ rule table_row:
     params:
         row=lambda w: asdict(tables.find_row(settings, w.table, w.row)),
         code=fingerprint_with_imports("reporting/rows.py"),
+        kind=lambda w: fingerprint_with_imports(
+            f"reporting/tables/{settings.tables[w.table].kind}.py"
+        ),
         # Names results of other code, so it follows the versions of all code that makes results.
         versions=all_code(),
     message:
@@ -113,6 +116,9 @@ rule table:
         table=lambda w: settings.tables[w.table].model_dump(),
         caption=lambda w: tables.kind(settings, w.table).CAPTION,
         code=fingerprint_with_imports("reporting/writers.py"),
+        kind=lambda w: fingerprint_with_imports(
+            f"reporting/tables/{settings.tables[w.table].kind}.py"
+        ),
         # What no row file holds: a change here writes the table again.
         from_settings=lambda w: tables.from_settings(settings, w.table),
     message:
@@ -143,7 +149,10 @@ rule figure:
     params:
         figure=lambda w: settings.figures[w.figure].model_dump(),
         labels={name: model.label for name, model in settings.models.items()},
-        code=fingerprint_with_imports("reporting/figures.py"),
+        code=fingerprint_with_imports("reporting/figures/__init__.py"),
+        kind=lambda w: fingerprint_with_imports(
+            f"reporting/figures/{settings.figures[w.figure].kind}.py"
+        ),
         versions=all_code(),  # as for rows
     message:
         "Drawing {wildcards.figure}"

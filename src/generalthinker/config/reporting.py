@@ -167,6 +167,14 @@ class DynamicsFigure(Section):
     runs: dict[str, RunChoice]
 
 
+class LearningFigure(Section):
+    """Validation accuracy by step and by seconds of training, with one line per run."""
+
+    kind: Literal["learning"]
+    title: str
+    runs: dict[str, RunChoice]
+
+
 class DifferencesFigure(Section):
     """The differences of a table's runs from its baseline, with intervals; one panel per group."""
 
@@ -175,5 +183,7 @@ class DifferencesFigure(Section):
     table: str
 
 
-FigureSettings = Annotated[ScalingFigure | DynamicsFigure | DifferencesFigure, Field(discriminator="kind")]
+FigureSettings = Annotated[
+    ScalingFigure | DynamicsFigure | LearningFigure | DifferencesFigure, Field(discriminator="kind")
+]
 Reported = Annotated[str | None, Field(description="CSV file of the paper's values, shown next to the reproduced ones")]

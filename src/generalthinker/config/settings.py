@@ -13,7 +13,14 @@ from generalthinker.config.data import (
     ModelSettings,
     mirror_folder,
 )
-from generalthinker.config.reporting import DifferencesFigure, FigureSettings, Reported, RunChoice, TableSettings
+from generalthinker.config.reporting import (
+    DifferencesFigure,
+    FigureSettings,
+    LearningFigure,
+    Reported,
+    RunChoice,
+    TableSettings,
+)
 from generalthinker.config.training import EvaluationSettings, TrainingSettings
 from generalthinker.errors import StageError
 from generalthinker.methods import FAMILIES, Method, MethodSettings
@@ -163,7 +170,7 @@ class Settings(Section):
         for label, choice in choices.items():
             problems += [f"{label}: {problem}" for problem in self._choice_problems(choice)]
             method = self.methods.get(choice.method)
-            if method and not method.trained and getattr(item, "kind", "") in ("dynamics", "hyperparameters"):
+            if method and not method.trained and item.kind in ("dynamics", "learning", "hyperparameters"):
                 problems.append(f"{label}: {choice.method!r} is not trained, so it has no training to show")
         columns = list(self.metrics)
         problems += [
@@ -171,6 +178,8 @@ class Settings(Section):
             for name in getattr(item, "metrics", [])
             if name not in columns
         ]
+        if isinstance(item, LearningFigure) and not self.training.validate_every:
+            problems.append("a learning curve needs validation; set training.validate_every")
         if isinstance(item, DifferencesFigure) and not hasattr(self.tables.get(item.table), "choices"):
             problems.append(f"table = {item.table!r}: no table of accuracies; allowed: {self._accuracy_tables}")
         for group in getattr(item, "groups", []):
