@@ -1,6 +1,7 @@
 """Differences between runs: each statistic against an independent computation, and what the tests promise."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from generalthinker.reporting.comparison import AGREES, CANNOT_TELL, DIFFERS, co
 from generalthinker.reporting.differences import EXACT, Answers, compare, differences, write_differences
 from generalthinker.reporting.display import Entry
 from generalthinker.reporting.families import families, read_differing
+from generalthinker.reporting.findings import findings
 from generalthinker.reporting.measure import IncompleteResultsError
 from generalthinker.reporting.rows import write_row
 from generalthinker.reporting.statistics import Interval, interval_of_difference, minimum_detectable, wilson
@@ -254,7 +256,7 @@ def test_a_table_of_differences_agrees_with_raw_grades(demo: Settings, tmp_path:
         ordered = family.sort_values("p")
         holm = np.minimum(1, np.maximum.accumulate(ordered["p"].to_numpy() * np.arange(len(ordered), 0, -1)))
         assert ordered["p_holm"].to_numpy() == pytest.approx(holm)
-        assert ((family["p_holm"] < 0.05) == (family["verdict"] != "cannot tell")).all()
+        assert ((family["p_holm"] < 0.05) == family["verdict"].isin(("higher", "lower"))).all()
     files = [tmp_path / "d.csv", tmp_path / "d.md"]
     write_differences(demo, "table1", *files)
     differ = read_differing(files[0])
@@ -262,6 +264,18 @@ def test_a_table_of_differences_agrees_with_raw_grades(demo: Settings, tmp_path:
     first = [file.read_bytes() for file in files]
     write_differences(demo, "table1", *files)
     assert first == [file.read_bytes() for file in files]
+
+
+def test_runs_are_the_same_only_where_the_interval_is_within_the_margin(demo: Settings) -> None:
+    def verdicts(margin: float) -> pd.DataFrame:
+        return differences(demo.model_copy(update={"equivalence_margin": margin}), "table2")
+
+    narrow, wide = verdicts(0.01), verdicts(50.0)
+    assert "same" not in set(narrow["verdict"])
+    undecided = narrow["verdict"] == "cannot tell"
+    assert undecided.any()
+    assert (wide.loc[undecided, "verdict"] == "same").all()
+    assert (wide.loc[~undecided, "verdict"] == narrow.loc[~undecided, "verdict"]).all()
 
 
 def test_a_baseline_is_compared_with_every_other_run(demo: Settings) -> None:
@@ -313,3 +327,18 @@ def test_reproduced_values_are_compared_with_the_papers(demo: Settings, tmp_path
     write_comparison(settings, "table1", *files)
     assert first == [file.read_bytes() for file in files]
     assert first[2].startswith(b"\x89PNG")
+
+
+def test_findings_sort_the_comparisons_of_averages(demo: Settings) -> None:
+    assert findings(demo) == []
+    layout = Layout(demo.results)
+    for table in ("table1", "table2"):
+        write_differences(demo, table, *(Path(layout.differences(table, suffix)) for suffix in ("csv", "md")))
+    first, second = findings(demo)
+    assert (first.table, second.table) == ("table1", "table2")
+    assert sum(map(len, first.averages.values())) == 2 * 6, "six pairs in each of two averages"
+    assert sum(map(len, second.averages.values())) == 2 * 10
+    assert first.benchmarks.startswith("48 comparisons on single benchmarks: ")
+    assert second.benchmarks == ""
+    [sentence] = [line for line in first.averages["different"] if line.startswith("GeneralThinker − Base, Toy general")]
+    assert re.search(r"Average: \+\d+\.\d\d \(\+\d+\.\d\d … \+\d+\.\d\d\)$", sentence)

@@ -79,7 +79,7 @@ rule compare:
     resources:
         mem_mb=1000,
     params:
-        margin=settings.reported_margin,
+        margin=settings.equivalence_margin,
         code=fingerprint_with_imports("reporting/comparison.py"),
     message:
         "Setting {wildcards.table} beside the paper's"

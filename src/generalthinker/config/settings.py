@@ -73,8 +73,8 @@ class Settings(Section):
     tables: dict[str, TableSettings] = Field(default_factory=dict)
     figures: dict[str, FigureSettings] = Field(default_factory=dict)
     reported_values: Reported = None
-    reported_margin: float = Field(
-        2.0, gt=0, description="points within which a reproduced accuracy agrees with the paper's value"
+    equivalence_margin: float = Field(
+        2.0, gt=0, description="points within which two accuracies, ours or the paper's, count as the same"
     )
 
     @model_validator(mode="after")

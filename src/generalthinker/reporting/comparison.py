@@ -53,7 +53,7 @@ def compared(settings: Settings, table: str) -> list[Compared]:
         path = Path(Layout(settings.results).row(table, key))
         for line in read_row(path) if path.exists() else []:
             if line.get("reported_percent"):
-                found.append(_compared(line, settings.reported_margin))
+                found.append(_compared(line, settings.equivalence_margin))
     return found
 
 
@@ -84,9 +84,9 @@ def summary(verdicts: list[str]) -> str:
 def explained(settings: Settings) -> str:
     """Return what the verdicts mean."""
     return (
-        f"A value agrees if the 95 % interval of the difference lies within ± {settings.reported_margin:g} points; it "
-        "differs if the interval does not contain 0; otherwise one cannot tell. Newcombe's interval, as if the paper "
-        "had asked the same number of questions. Neither side's variation over training seeds is in it."
+        f"A value agrees if the 95 % interval of the difference is within ± {settings.equivalence_margin:g} points; "
+        "it differs if the interval does not contain 0; otherwise one cannot tell. Newcombe's interval, as if the "
+        "paper had asked the same number of questions. Neither side's variation over training seeds is in it."
     )
 
 
@@ -134,7 +134,7 @@ def _draw(settings: Settings, table: str, found: list[Compared], png: Path, pdf:
     with style():
         figure = Figure(figsize=(7.5, 1.4 + 0.22 * max(len(found), 1)), layout="constrained")
         axis = figure.subplots()
-        axis.axvspan(-settings.reported_margin, settings.reported_margin, color="#F0F0F0", zorder=0)
+        axis.axvspan(-settings.equivalence_margin, settings.equivalence_margin, color="#F0F0F0", zorder=0)
         axis.axvline(0, color="black", linewidth=0.8)
         for place, cell in enumerate(found):
             colour = colours[cell.verdict]
@@ -148,6 +148,6 @@ def _draw(settings: Settings, table: str, found: list[Compared], png: Path, pdf:
         marks = [Line2D([], [], color=colour, marker="o", markersize=4, label=name) for name, colour in colours.items()]
         figure.legend(handles=marks, loc="outside upper right", ncols=3, fontsize=8)
         figure.suptitle(
-            f"{spoken(table)}; grey: within ± {settings.reported_margin:g} points", fontsize=11, x=0.02, ha="left"
+            f"{spoken(table)}; grey: within ± {settings.equivalence_margin:g} points", fontsize=11, x=0.02, ha="left"
         )
         save(figure, png, pdf)

@@ -25,7 +25,7 @@ from generalthinker.files import read_columns, replacing, write_text
 from generalthinker.paths import Layout
 from generalthinker.records import slug
 from generalthinker.reporting.display import spoken
-from generalthinker.reporting.families import families
+from generalthinker.reporting.families import CANNOT_TELL, HIGHER, LOWER, SAME, families
 from generalthinker.reporting.measure import GradeFiles, IncompleteResultsError
 from generalthinker.reporting.statistics import Z95
 from generalthinker.reporting.tables import Cell
@@ -89,8 +89,9 @@ class Questions:
 def differences(settings: Settings, table: str) -> pd.DataFrame:
     """Return one line per compared pair of runs of `table`: the columns of `Difference`, adjusted p-value and verdict.
 
-    `verdict` is "higher" or "lower" where Holm's adjusted p-value is below 0.05, else "cannot tell". Raises
-    IncompleteResultsError if grades or questions are not there.
+    `verdict` is "higher" or "lower" where Holm's adjusted p-value is below 0.05, else "same" where the interval lies
+    within the settings' `equivalence_margin`, else "cannot tell". Raises IncompleteResultsError if grades or questions
+    are not there.
     """
     grades, questions = GradeFiles(settings), Questions(settings)
     lines = []
@@ -105,12 +106,17 @@ def differences(settings: Settings, table: str) -> pd.DataFrame:
         adjusted = multipletests([difference.p for difference in found], method="holm")[1]
         for (run, other), difference, p_holm in zip(family.pairs, found, adjusted, strict=True):
             place = {"table": table, "group": family.group, "row": family.label, "run": run, "compared_with": other}
-            verdict = "cannot tell"
-            if p_holm < LEVEL:
-                verdict = "higher" if difference.difference > 0 else "lower"
+            verdict = _verdict(difference, p_holm, settings.equivalence_margin)
             lines.append(place | asdict(difference) | {"p_holm": p_holm, "verdict": verdict})
     columns = ["table", "group", "row", "run", "compared_with", *Difference.__slots__, "p_holm", "verdict"]
     return pd.DataFrame(lines, columns=columns)
+
+
+def _verdict(difference: Difference, p_holm: float, margin: float) -> str:
+    if p_holm < LEVEL:
+        return HIGHER if difference.difference > 0 else LOWER
+    # The interval of equal answers to several benchmarks or seeds is unknown (NaN), and not within the margin.
+    return SAME if -margin <= difference.ci_low and difference.ci_high <= margin else CANNOT_TELL
 
 
 def compare(first: Answers, second: Answers, clusters: list[np.ndarray]) -> Difference:
@@ -205,11 +211,12 @@ def _markdown(settings: Settings, table: str, frame: pd.DataFrame) -> str:
     heading = f"# Differences in {spoken(table)}: {settings.tables[table].title}"
     if frame.empty:
         return f"{heading}\n\nThis table compares no runs.\n"
-    told = int((frame["verdict"] != "cannot tell").sum())
+    told = int(frame["verdict"].isin((HIGHER, LOWER)).sum())
     sentences = [
         f"{told} of {len(frame)} differences are larger than chance explains (p below 0.05, adjusted by Holm's method "
         "over all lines with the same row).",
-        "Points; with the 95 % interval of each difference, which is not adjusted.",
+        "Points; with the 95 % interval of each difference, which is not adjusted. Same: the interval lies within "
+        f"± {settings.equivalence_margin:g} points.",
     ]
     if frame["seeds"].max() == 1:
         sentences.append(

@@ -10,7 +10,7 @@ from generalthinker.config.reporting import AverageTable, BenchmarkTable, Method
 from generalthinker.config.settings import Settings
 from generalthinker.reporting.tables import Cell, Differing, Gap, rows
 
-DIFFERENT = ("higher", "lower")
+HIGHER, LOWER, SAME, CANNOT_TELL = "higher", "lower", "same", "cannot tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,6 @@ def differing(lines: Iterable[dict[str, str]]) -> Differing:
     for line in lines:
         pair = frozenset((line["run"], line["compared_with"]))
         ends = [f"{float(line[name]):+.2f}" for name in ("ci_low", "ci_high") if line[name]]
-        gap = Gap(line["verdict"] in DIFFERENT, f"{float(line['difference']):+.2f}", " … ".join(ends))
+        gap = Gap(line["verdict"] in (HIGHER, LOWER), f"{float(line['difference']):+.2f}", " … ".join(ends))
         found.setdefault((line["group"], line["row"]), {})[pair] = gap
     return found

@@ -19,6 +19,7 @@ from generalthinker.reporting.audit import audit
 from generalthinker.reporting.cells import all_evaluations, all_runs
 from generalthinker.reporting.comparison import explained, summary
 from generalthinker.reporting.display import Display, spoken
+from generalthinker.reporting.findings import findings
 from generalthinker.reporting.measure import NO_BOX_REASONS, join_distinct
 from generalthinker.reporting.progress import history_rows
 from generalthinker.reporting.questions import describe_questions
@@ -73,6 +74,8 @@ def write_report(settings: Settings, out: Path) -> None:
         reported=settings.reported_values,
         findings=frame[frame["check"] != "reproduced"].to_dict("records"),
         reproduced=reproduced.to_dict("records"),
+        found=findings(settings),
+        margin=settings.equivalence_margin,
         agreement=f"{summary(list(reproduced['verdict']))}. {explained(settings)}",
     )
     write_text(out, page)
