@@ -4,6 +4,7 @@ from snakemake.utils import min_version
 
 from generalthinker.config.load import read_yaml
 from generalthinker.errors import StageError
+from generalthinker.reporting.made import described_results
 
 min_version("9.27")
 
@@ -97,7 +98,4 @@ onstart:
 
 
 onsuccess:
-    print(
-        f"Results of {settings.name}: {settings.results}/ (report: {layout.report})",
-        file=sys.stderr,
-    )
+    print(described_results(settings), file=sys.stderr)

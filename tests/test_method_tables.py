@@ -15,6 +15,7 @@ from generalthinker.records import RunSpec, slug
 from generalthinker.reporting import rows, tables, writers
 from generalthinker.reporting.differences import write_differences
 from generalthinker.reporting.figures import write_figure
+from generalthinker.reporting.made import described_results
 from generalthinker.reporting.measure import IncompleteResultsError
 
 SECONDS = {"Binary-RL": 2.0, "Likelihood-RL": 3.0, "NOVER": 4.0}
@@ -154,3 +155,14 @@ def test_a_figure_of_differences_needs_a_table_of_accuracies(settings: Settings)
     written["figures"]["rivals"]["table"] = "table3"
     with pytest.raises(ValueError, match="table = 'table3': no table of accuracies; allowed: "):
         parse_settings(written)
+
+
+def test_the_end_of_a_workflow_names_only_what_is_there(settings: Settings) -> None:
+    layout = Layout(settings.results)
+    assert described_results(settings) == f"Results of rivals: {settings.results}/"
+    _, md, _ = write(settings, "rivals")
+    assert described_results(settings).splitlines()[1] == f"Tables: {md}"
+    alone = settings.model_copy(update={"tables": {"rivals": settings.tables["rivals"]}})
+    assert md.read_text().strip() in described_results(alone)
+    Path(layout.report).write_text("")
+    assert f"(report: {layout.report})" in described_results(settings)
