@@ -91,9 +91,9 @@ def test_a_table_of_methods_has_differences_costs_and_needs(settings: Settings) 
     assert frame.loc["Likelihood-RL", "Toy general minus Likelihood-RL"] == ""
     assert (nover["step_seconds"], nover["step_seconds_without_sampling"]) == ("2.00", "3.00")
     assert nover["peak_memory_gib"] == "4.5", "the most of the three seeds"
-    assert (nover["slow_policy"], nover["verifier"], nover["further_models"]) == ("yes", "", "0")
+    assert (nover["slow policy"], nover["verifier"], nover["further models"]) == ("yes", "", "")
     assert frame.loc["Binary-RL", ["step_seconds", "verifier"]].tolist() == ["1.00", "rules"]
-    assert frame.loc["General-Reasoner", ["further_models", "verifier"]].tolist() == ["1", "model"]
+    assert frame.loc["General-Reasoner", ["further models", "verifier"]].tolist() == ["1", "model"]
     assert frame.loc["Base", ["step_seconds", "peak_memory_gib"]].tolist() == ["", ""]
     text = md.read_text()
     assert "Bold: higher than Likelihood-RL." in text
@@ -111,16 +111,20 @@ def test_an_unfinished_training_has_no_costs_to_show(settings: Settings) -> None
         rows.write_row(settings, "rivals", "NOVER", path.with_name("row.csv"))
 
 
-def test_a_table_of_verifiers_has_their_errors(settings: Settings) -> None:
+def test_a_table_of_further_models_has_their_errors(settings: Settings) -> None:
     layout = Layout(settings.results)
     for run in settings.runs(RunChoice(model="small", method="General-Reasoner (own)")):
         write_records(layout, run, 1.0)
-    record = {"accuracy": 0.975, "false_accepts": 0.02, "false_rejects": 0.03}
+    record = {"held_out": {"accuracy": 0.975, "false_accepts": 0.02, "false_rejects": 0.03}}
     write_json(Path(layout.model("verifier")) / "pretraining.json", record)
     csv, md, _ = write(settings, "verifiers")
     [line, _] = pd.read_csv(csv, dtype=str).to_dict("records")
-    assert (line["verifier"], line["accuracy"], line["false_accepts"]) == ("verifier", "97.50", "2.00")
-    assert line["verifier/false_accept"] == "37.50"
+    assert (line["models"], line["verifier: accuracy"], line["verifier: false accepts"]) == (
+        "verifier",
+        "97.50",
+        "2.00",
+    )
+    assert line["Accepted, but graded wrong"] == "37.50"
     assert "Accepted, but graded wrong" in md.read_text()
 
 

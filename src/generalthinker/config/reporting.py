@@ -118,10 +118,10 @@ class MethodTable(_RunTable):
         return self
 
 
-class VerifierTable(Section):
-    """Rows are runs that are rewarded by a verifier model; columns say how often it contradicts the grader."""
+class FurtherModelsTable(Section):
+    """Rows are runs whose method uses further models; columns are shares in these models' records and in histories."""
 
-    kind: Literal["verifiers"]
+    kind: Literal["further_models"]
     title: str
     runs: dict[str, RunChoice] = Field(description="the runs by label")
 
@@ -143,7 +143,7 @@ class HyperparameterTable(Section):
 
 
 TableSettings = Annotated[
-    BenchmarkTable | AverageTable | MethodTable | VerifierTable | DatasetTable | HyperparameterTable,
+    BenchmarkTable | AverageTable | MethodTable | FurtherModelsTable | DatasetTable | HyperparameterTable,
     Field(discriminator="kind"),
 ]
 

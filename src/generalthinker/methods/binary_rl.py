@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from generalthinker.methods.method import Method, Needs
+from generalthinker.methods.method import Method
 from generalthinker.rewards import Rollout, Scorer, binary
 
 
@@ -13,9 +13,9 @@ class BinaryRL(Method):
     reward: ClassVar[str | None] = "binary"
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> dict[str, str]:
         """The grader."""
-        return Needs(verifier="rules")
+        return super().needs | {"verifier": "rules"}
 
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[float]:
         """Return 1.0 for each correct response, else 0.0."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from generalthinker.methods.generalthinker import GeneralThinker
-from generalthinker.methods.method import Needs, Responses, TokenCredit
+from generalthinker.methods.method import Responses, TokenCredit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,9 +40,9 @@ class ModulationControl(GeneralThinker):
         return self
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> dict[str, str]:
         """As GeneralThinker; random numbers need no policy."""
-        return Needs(initial_policy=self.change != "random")
+        return super().needs | {"initial policy": "" if self.change == "random" else "yes"}
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that determine a result: the gate has its own bound, the others have no share."""

@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from generalthinker.answers.boxed import last_box
-from generalthinker.methods.method import Needs, Step
+from generalthinker.methods.method import Step
 from generalthinker.methods.rival import VERL_EPSILON, Rival, z_scores
 from generalthinker.metrics import Metric
 from generalthinker.prompts import verifier_prompt
@@ -78,9 +78,9 @@ class GeneralReasoner(Rival):
         return {ROLE: self.verifier}
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> dict[str, str]:
         """The verifier."""
-        return Needs(verifier="model")
+        return super().needs | {"verifier": "model"}
 
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[Verdict]:
         """Return the verifier's verdicts; equal prompts are judged once."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from generalthinker.methods.likelihood_rl import LikelihoodRL
-from generalthinker.methods.method import Knob, Needs, Quantity, Responses, TokenCredit
+from generalthinker.methods.method import Knob, Quantity, Responses, TokenCredit
 from generalthinker.prompts import answer_conditioned_prompt
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ class GeneralThinker(LikelihoodRL):
         return (*panels, Quantity("advantage", f"advantage\neq. {14 if self.direction_preserving else 10}"))
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> dict[str, str]:
         """The log-probabilities of the initial policy, in s."""
-        return Needs(initial_policy=True)
+        return super().needs | {"initial policy": "yes"}
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that determine a result; `bound` has no effect if DP is off."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from generalthinker.answers.boxed import BOX, last_box
-from generalthinker.methods.method import AnswerLoss, Needs, Responses, ScoredRollout, Step, TokenCredit
+from generalthinker.methods.method import AnswerLoss, Responses, ScoredRollout, Step, TokenCredit
 from generalthinker.methods.rival import Rival, leave_one_out, reasoning_only
 from generalthinker.rewards import Rollout, Scorer
 
@@ -56,9 +56,9 @@ class LaTRO(Rival):
         return settings
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> dict[str, str]:
         """The initial policy, if the reward has a KL term."""
-        return Needs(initial_policy=self.own and self.kl_in_reward > 0)
+        return super().needs | ({"initial policy": "yes"} if self.own and self.kl_in_reward else {})
 
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[Latent]:
         """Return the answer's log-likelihood after each response's reasoning, and that reasoning's drift."""

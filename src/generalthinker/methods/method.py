@@ -37,18 +37,6 @@ class Knob:
     label: str
 
 
-class Needs(NamedTuple):
-    """What training with a method needs besides the policy: what judges answers, and passes of other policies.
-
-    `verifier` is "rules", "model", or empty. `initial_policy` and `slow_policy` say whether the method's own quantities
-    need a pass of that policy; the KL term of the loss, which needs one too, is left aside.
-    """
-
-    verifier: str = ""
-    initial_policy: bool = False
-    slow_policy: bool = False
-
-
 class ScoredRollout(NamedTuple):
     """One response and what `score` returned for it."""
 
@@ -196,9 +184,13 @@ class Method(Section):
         return None
 
     @property
-    def needs(self) -> Needs:
-        """What a training needs besides the policy."""
-        return Needs(slow_policy=self.slow_policy is not None)
+    def needs(self) -> dict[str, str]:
+        """What a training needs besides the policy and its questions, by heading; empty text where it does not.
+
+        `verifier` is "rules" or "model". `initial policy` and `slow policy` say whether the method's own quantities
+        need a pass of that policy; the KL term of the loss, which needs one too, is left aside.
+        """
+        return {"verifier": "", "initial policy": "", "slow policy": "yes" if self.slow_policy else ""}
 
     @property
     def kl_anchor(self) -> Policy:

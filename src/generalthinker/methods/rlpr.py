@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from generalthinker.answers.boxed import BOX, last_box
-from generalthinker.methods.method import Knob, Needs, Step
+from generalthinker.methods.method import Knob, Step
 from generalthinker.methods.rival import VERL_EPSILON, Rival, z_scores
 from generalthinker.metrics import Metric
 from generalthinker.rewards import Rollout, Scorer, likelihood, reasoning_prefix
@@ -60,9 +60,9 @@ class RLPR(Rival):
     ] = 0.5
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> dict[str, str]:
         """The answer without reasoning under the initial policy."""
-        return Needs(initial_policy=True)
+        return super().needs | {"initial policy": "yes"}
 
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[float]:
         """Return 0.9 δ + 0.1 f of each response, less 1 if it repeats itself."""

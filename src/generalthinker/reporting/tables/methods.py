@@ -15,18 +15,12 @@ CAPTION = (
     "Unweighted mean accuracy of a group's benchmarks in percent, difference from the baseline in points, and the cost "
     f"of a training step. {accuracies.CAPTION}"
 )
-YES, NO = Entry("yes", "✓"), Entry("no", "")
 COSTS = {
     "step_seconds": "Step",
     "step_seconds_without_sampling": "Step after sampling",
     "peak_memory_gib": "Peak memory (GiB)",
 }
-NEEDS = {
-    "further_models": "Further models",
-    "verifier": "Verifier",
-    "initial_policy": "Initial policy",
-    "slow_policy": "Slow policy",
-}
+FURTHER = "further models"
 
 
 def rows(settings: Settings, spec: MethodTable) -> list[TableRow]:
@@ -53,6 +47,7 @@ def display(
     """Return the table with the runs marked that differ from the baseline, and those that do not."""
     methods = {slug(label): settings.methods[choice.method] for label, choice in spec.choices.items()}
     unit = next((row_lines for row, row_lines in contents if row.label == spec.unit_of_cost and row_lines), [])
+    needs = list(dict.fromkeys(name for method in methods.values() for name in method.needs))
     marked = averages.marked(spec, contents, differing)
     shown = []
     for (row, row_lines), entries in zip(contents, marked, strict=True):
@@ -60,13 +55,9 @@ def display(
         for group, entry in zip(spec.groups, entries, strict=True):
             compared += [entry, _gap((differing or {}).get(("", group), {}), row.label, str(spec.baseline))]
         method = methods[row.key]
-        needs = (
-            Entry(str(len(method.models)), str(len(method.models) or "")),
-            Entry(method.needs.verifier, method.needs.verifier),
-            YES if method.needs.initial_policy else NO,
-            YES if method.needs.slow_policy else NO,
-        )
-        shown.append(DisplayedRow(None, row.label, (*compared, *_costs(row_lines, unit), *needs)))
+        needed = (str(len(method.models) or ""), *(method.needs[name] for name in needs))
+        further = tuple(Entry(value, value) for value in needed)
+        shown.append(DisplayedRow(None, row.label, (*compared, *_costs(row_lines, unit), *further)))
     by_group = [name for group in spec.groups for name in (group, f"{group} minus {spec.baseline}")]
     notes = accuracies.notes([row_lines for _, row_lines in contents], "column", spec.baseline, bool(differing))
     if notes:
@@ -75,13 +66,13 @@ def display(
         name=table,
         title=spec.title,
         label="Method",
-        columns=(*by_group, *COSTS, *NEEDS),
+        columns=(*by_group, *COSTS, FURTHER, *needs),
         headings=(
             *(heading for group in spec.groups for heading in (group, "Δ")),
             *COSTS.values(),
-            *NEEDS.values(),
+            *(name.capitalize() for name in (FURTHER, *needs)),
         ),
-        numeric=(True,) * (len(by_group) + len(COSTS) + 1) + (False,) * 3,
+        numeric=(True,) * (len(by_group) + len(COSTS) + 1) + (False,) * len(needs),
         rows=tuple(shown),
         notes=notes,
     )
