@@ -134,6 +134,17 @@ def test_runs_without_seeds_are_compared_with_every_seed() -> None:
     assert found.difference == pytest.approx(100 * (np.mean(trained) - 0.5))
 
 
+def test_several_responses_per_question_are_one_value_per_question() -> None:
+    random = np.random.default_rng(2)
+    first, second = (random.integers(0, 5, (1, 40)) / 4 for _ in range(2))
+    found = compare(Answers([first]), Answers([second]), unrelated(40))
+    gaps = (first - second)[0]
+    assert found.test == "t, clustered by question"
+    expected = stats.ttest_rel(first[0], second[0])
+    assert found.p == pytest.approx(expected.pvalue)
+    assert found.difference == pytest.approx(100 * gaps.mean())
+
+
 def test_equal_answers_are_no_difference() -> None:
     same = answers([[True, False, True]], [[True, True]])
     found = compare(same, same, unrelated(3, 2))

@@ -214,7 +214,7 @@ def test_row_counts_averages_and_seeds(settings: Settings, results: Layout) -> N
     ("damage", "message"),
     [
         (lambda frame: frame[frame["benchmark"] != "Sums"], "benchmark 'Sums' is missing"),
-        (lambda frame: frame[frame["id"] != "Sums-2"], "expected 4 questions, found 3"),
+        (lambda frame: frame[frame["id"] != "Sums-2"], "expected 4 responses, found 3"),
         (lambda frame: frame.replace("Sums-2", "Sums-1"), "'Sums-1' graded more than once"),
         (lambda frame: frame.replace("Sums-2", "Sums-9"), "'Sums-2' not graded; 'Sums-9' not in the benchmark"),
     ],

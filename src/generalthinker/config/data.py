@@ -37,6 +37,9 @@ class BenchmarkSettings(SourceSettings):
     limit: Count | None = Field(
         None, description="evaluate only the first N questions; for trials, not for reported results"
     )
+    samples: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="sample so many responses to each question and average over them (avg@k); null: one greedy"
+    )
 
 
 class TrainingSourceSettings(SourceSettings):

@@ -330,7 +330,7 @@ class Settings(Section):
     def benchmark_identity(self, file_name: str) -> dict[str, Any]:
         """Return everything that determines the questions in a benchmark's file."""
         benchmark = self.benchmarks[self._by_slug(self.benchmarks)[file_name]]
-        return {**benchmark.model_dump(exclude={"group", "limit"}), "seed": self.data.seed}
+        return {**benchmark.model_dump(exclude={"group", "limit", "samples"}), "seed": self.data.seed}
 
     def model_identity(self, model: str) -> dict[str, Any]:
         """Return everything that determines the bytes of a model snapshot; `model` may be its file name."""
@@ -344,8 +344,11 @@ class Settings(Section):
 
     def generation_identity(self, benchmark: str) -> dict[str, Any]:
         """Return exactly what decides the responses to one benchmark, the questions and the model aside."""
-        evaluation = self.evaluation.model_dump(exclude={"suites", "gpu_memory_utilization", "batch_size"})
-        return {**evaluation, "limit": self.benchmarks[benchmark].limit}
+        entry = self.benchmarks[benchmark]
+        unused = {"suites", "gpu_memory_utilization", "batch_size"}
+        sampling = {"sampling_temperature", "sampling_top_p"} if entry.samples is None else set()
+        evaluation = self.evaluation.model_dump(exclude=unused | sampling)
+        return {**evaluation, "limit": entry.limit, **({"samples": entry.samples} if entry.samples else {})}
 
     def suite_benchmarks(self, suite: str) -> list[str]:
         """Return the benchmarks of `suite`."""

@@ -117,5 +117,7 @@ class EvaluationSettings(Section):
     gpu_memory_utilization: Fraction = 0.9
     tensor_parallel_size: Count = 1
     seed: int = 0
+    sampling_temperature: float = Field(0.6, gt=0, description="of benchmarks with `samples`; the others are greedy")
+    sampling_top_p: Fraction = Field(0.95, description="of benchmarks with `samples`")
     batch_size: Count = Field(64, description="prompts per forward pass; only the transformers engine uses it")
     suites: dict[str, list[str]] = Field(description="benchmarks that one engine session evaluates together")

@@ -39,7 +39,7 @@ def lines(settings: Settings, table: str, row: TableRow) -> list[dict[str, Any]]
         measured = measure(grades, cell)
         values = _values(cell, measured)
         values |= _reported(
-            reported.get(place, ""), [tally.total for tally in measured.tallies[: len(cell.benchmarks)]]
+            reported.get(place, ""), [tally.questions for tally in measured.tallies[: len(cell.benchmarks)]]
         )
         values["training_overlap"] = _overlap(settings, cell)
         values["other_code"] = SEPARATOR.join(other_code_of_cell(settings, cell))

@@ -58,7 +58,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Which questions one run answers correctly: per benchmark an array (seeds, questions), in the questions' order."""
+    """The share of correct responses to each question: per benchmark an array (seeds, questions), in a common order.
+
+    It is 0 or 1 where a question has one response.
+    """
 
     right: list[np.ndarray]
 
@@ -97,7 +100,7 @@ def differences(settings: Settings, table: str) -> pd.DataFrame:
     lines = []
     for family in families(settings, table):
         benchmarks = next(iter(family.cells.values())).benchmarks
-        order = [sorted(grades.verdicts(next(iter(family.cells.values())).runs[0], name)) for name in benchmarks]
+        order = [sorted(grades.shares(next(iter(family.cells.values())).runs[0], name)) for name in benchmarks]
         clusters = [
             np.array([questions.clusters(name)[id] for id in ids]) for name, ids in zip(benchmarks, order, strict=True)
         ]
@@ -126,13 +129,14 @@ def compare(first: Answers, second: Answers, clusters: list[np.ndarray]) -> Diff
     line of answers, is compared with each seed of the other.
     """
     seeds = max(first.right[0].shape[0], second.right[0].shape[0])
-    pairs = list(zip(first.right, second.right, strict=True))
-    only_first = float(np.mean([np.mean(a & ~b) for a, b in pairs]))
-    only_second = float(np.mean([np.mean(b & ~a) for a, b in pairs]))
-    gaps = [np.broadcast_to(a.astype(float) - b.astype(float), (seeds, a.shape[1])) for a, b in pairs]
+    pairs = [(np.asarray(a, float), np.asarray(b, float)) for a, b in zip(first.right, second.right, strict=True)]
+    only_first = float(np.mean([np.mean(np.clip(a - b, 0, 1)) for a, b in pairs]))
+    only_second = float(np.mean([np.mean(np.clip(b - a, 0, 1)) for a, b in pairs]))
+    gaps = [np.broadcast_to(a - b, (seeds, a.shape[1])) for a, b in pairs]
     names = np.concatenate(clusters)
     alone = len(set(names)) == len(names)
-    if seeds == 1 and len(gaps) == 1 and alone:
+    once = all(np.isin(gap, (-1, 0, 1)).all() for gap in gaps)  # one response per question
+    if seeds == 1 and len(gaps) == 1 and alone and once:
         difference, low, high, p = _exact(gaps[0][0])
         test = EXACT
     else:
@@ -194,8 +198,8 @@ def _clustered(gaps: list[np.ndarray], names: np.ndarray, seeds: int) -> tuple[f
 def _answers(grades: GradeFiles, cell: Cell, order: list[list[str]]) -> Answers:
     right = []
     for name, ids in zip(cell.benchmarks, order, strict=True):
-        verdicts = [grades.verdicts(run, name) for run in cell.runs]
-        right.append(np.array([[of_run[id] for id in ids] for of_run in verdicts], dtype=bool))
+        shares = [grades.shares(run, name) for run in cell.runs]
+        right.append(np.array([[of_run[id] for id in ids] for of_run in shares]))
     return Answers(right)
 
 
