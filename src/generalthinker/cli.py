@@ -30,7 +30,7 @@ from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
 from generalthinker.sweep import Orphans
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 SettingsFile = Annotated[
     str, typer.Option("--settings", "-s", envvar="GENERALTHINKER_SETTINGS", help="configuration file(s), comma-joined")
 ]
@@ -43,7 +43,22 @@ OtherCodeChoice = Annotated[
         help="work with the same settings that other code made: stop and ask, use it, or leave it and start over",
     ),
 ]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="model/method[_knob-value …][_seed-n]")]
+
+
+def _run_names(context: typer.Context) -> list[str]:
+    """Return the runs of the configuration's tables and figures, for the shell's completion."""
+    from generalthinker.reporting.cells import all_runs
+
+    try:
+        return [run.name for run in all_runs(_read(context.params.get("settings") or PAPER))]
+    except StageError:  # a message would break the user's command line
+        return []
+
+
+RunName = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="model/method[_knob-value …][_seed-n]", autocompletion=_run_names),
+]
 
 
 @app.command()
