@@ -429,6 +429,41 @@ def audit(settings: SettingsFile = PAPER) -> None:
 
 
 @app.command()
+def adapter(run: RunName, settings: SettingsFile = PAPER) -> None:
+    """Make the folder to share of a finished run: adapter, tokenizer, prompt, and a model card with its accuracies."""
+    from generalthinker.publishing.folder import make_folder
+
+    loaded, _ = _with_layout(settings)
+    print(make_folder(loaded, loaded.run(run)))
+
+
+@app.command()
+def publish(
+    run: RunName,
+    to: Annotated[str, typer.Option(help="the model repository on the hub, as owner/name")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the files, their sizes and the card")] = False,
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Upload the folder that `adapter` makes to the hub; it is made first if it is not there."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    from generalthinker.publishing.upload import describe_upload, folder_of, upload
+
+    loaded, _ = _with_layout(settings)
+    try:
+        validate_repo_id(to or "owner/name")
+        named = "/" in to
+    except HFValidationError:
+        named = False
+    if not named and (to or not dry_run):
+        raise StageError(f"--to {to!r}: expected a repository on the hub as owner/name; --dry-run alone needs none")
+    spec = loaded.run(run)
+    folder = folder_of(loaded, spec)
+    print(describe_upload(folder, to) if dry_run else upload(loaded, spec, folder, to))
+
+
+@app.command()
 def status(
     only: Annotated[
         str, typer.Option(help="only these states: done, running, waiting, queued, failed, stopped, missing")
