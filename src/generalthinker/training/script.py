@@ -52,11 +52,11 @@ def method_trainer(
     if not isinstance(model, PreTrainedModel):
         dtype = torch.bfloat16 if args.bf16 else torch.float32
         model = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
-    assert args.generation_batch_size and args.num_generations  # TRL sets what was left out
+    sizes: Any = args  # TRL has set those that were left out; its types still allow None
     settings = TrainingSettings(
-        batch_size=args.generation_batch_size,
+        batch_size=sizes.generation_batch_size,
         micro_batch_size=args.per_device_train_batch_size,
-        group_size=args.num_generations,
+        group_size=sizes.num_generations,
         precision="bf16" if args.bf16 else "fp32",
         rollout_engine="vllm" if args.use_vllm else "transformers",
         lora=LoraSettings(rank=peft_config.r),
