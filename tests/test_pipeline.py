@@ -95,6 +95,16 @@ def test_a_second_run_does_nothing(project):
     assert planned(project) == {}
 
 
+def test_the_folder_of_an_adapter_is_made_once_and_again_when_it_is_deleted(project):
+    target = f"adapters/{RUN}"
+    folder = project / "results/demo" / target
+    snakemake(project, "--cores", "2", also=(target,))
+    assert (folder / "README.md").read_text().count("| 6 |") == 8, "a line per benchmark"
+    assert planned(project, also=(target,)) == {}
+    shutil.rmtree(folder)
+    assert planned(project, also=(target,)) == {"adapter": 1}
+
+
 def test_a_comment_in_the_package_redoes_nothing(project):
     file = project / "src/generalthinker/training/trainer.py"
     file.write_text(file.read_text() + "\n# a comment\n")

@@ -43,6 +43,15 @@ def test_a_row_of_the_ablation_is_one_run_on_every_suite(tmp_path):
     assert (jobs["train"], jobs["generate"], jobs["grade"], jobs["table_row"]) == (1, 6, 6, 1)
 
 
+def test_the_folder_of_an_adapter_needs_its_run_and_what_the_tables_show_of_it(tmp_path):
+    jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/adapters/qwen2.5-1.5b/AM+TC_strength-0.1_clip-2.0_seed-1")
+    assert (jobs["train"], jobs["adapter"]) == (1, 1)
+    assert jobs["generate"] == jobs["grade"] == 2 * 6, "the base model's accuracies are shown beside the adapter's"
+    jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/adapters/qwen2.5-1.5b/AM+TC_strength-0.15_clip-2.0_seed-1")
+    assert (jobs["train"], jobs["adapter"]) == (1, 1), "a run that no table names"
+    assert "generate" not in jobs
+
+
 def test_downloads_are_all_that_needs_a_network(tmp_path):
     jobs = plan(*fresh(tmp_path), "downloads")
     jobs.pop("total")

@@ -30,7 +30,7 @@ from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
 from generalthinker.sweep import Orphans
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 SettingsFile = Annotated[
     str, typer.Option("--settings", "-s", envvar="GENERALTHINKER_SETTINGS", help="configuration file(s), comma-joined")
 ]
@@ -43,7 +43,22 @@ OtherCodeChoice = Annotated[
         help="work with the same settings that other code made: stop and ask, use it, or leave it and start over",
     ),
 ]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="model/method[_knob-value …][_seed-n]")]
+
+
+def _run_names(context: typer.Context) -> list[str]:
+    """Return the runs of the configuration's tables and figures, for the shell's completion."""
+    from generalthinker.reporting.cells import all_runs
+
+    try:
+        return [run.name for run in all_runs(_read(context.params.get("settings") or PAPER))]
+    except StageError:  # a message would break the user's command line
+        return []
+
+
+RunName = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="model/method[_knob-value …][_seed-n]", autocompletion=_run_names),
+]
 
 
 @app.command()
@@ -432,6 +447,41 @@ def audit(settings: SettingsFile = PAPER) -> None:
 
     loaded, layout = _with_layout(settings)
     write_audit(loaded, Path(layout.display("audit", "csv")), Path(layout.display("audit", "md")))
+
+
+@app.command()
+def adapter(run: RunName, settings: SettingsFile = PAPER) -> None:
+    """Make the folder to share of a finished run: adapter, tokenizer, prompt, and a model card with its accuracies."""
+    from generalthinker.publishing.folder import make_folder
+
+    loaded, _ = _with_layout(settings)
+    print(make_folder(loaded, loaded.run(run)))
+
+
+@app.command()
+def publish(
+    run: RunName,
+    to: Annotated[str, typer.Option(help="the model repository on the hub, as owner/name")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the files, their sizes and the card")] = False,
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Upload the folder that `adapter` makes to the hub; it is made first if it is not there."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    from generalthinker.publishing.upload import describe_upload, folder_of, upload
+
+    loaded, _ = _with_layout(settings)
+    try:
+        validate_repo_id(to or "owner/name")
+        named = "/" in to
+    except HFValidationError:
+        named = False
+    if not named and (to or not dry_run):
+        raise StageError(f"--to {to!r}: expected a repository on the hub as owner/name; --dry-run alone needs none")
+    spec = loaded.run(run)
+    folder = folder_of(loaded, spec)
+    print(describe_upload(folder, to) if dry_run else upload(loaded, spec, folder, to))
 
 
 @app.command()

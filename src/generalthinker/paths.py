@@ -74,6 +74,10 @@ class Layout:
         """One response of the trained policy, token by token, as a table or a figure."""
         return f"{self.results}/walkthroughs/{run}.{suffix}"
 
+    def shared(self, run: str) -> str:
+        """Folder in which a run's adapter is shared: adapter, tokenizer, prompt and model card."""
+        return f"{self.results}/adapters/{run}"
+
     def generations(self, run: str, suite: str) -> str:
         """Raw responses of one run to one suite."""
         return f"{self.results}/generations/{run}/{suite}.parquet"

@@ -104,6 +104,18 @@ def differences_inputs(wildcards):
     )
 
 
+def adapter_inputs(wildcards):
+    evaluations = cells.evaluations_of_run(settings, settings.run(wildcards.run))
+    suites = dict.fromkeys(suite for _, suite in evaluations)
+    names = [name for suite in suites for name in settings.suite_benchmarks(suite)]
+    uncompared = [name for name in names if name in settings.uncompared_benchmarks]
+    return (
+        [layout.grades(run.name, suite) for run, suite in evaluations]
+        + [layout.benchmark_manifest(slug(name)) for name in names]
+        + [layout.overlap(slug(name)) for name in uncompared]
+    )
+
+
 def figure_inputs(wildcards):
     needed = cells.figure_needs(settings, wildcards.figure)
     if needed.table:

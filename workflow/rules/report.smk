@@ -8,6 +8,7 @@ localrules:
     composition,
     report,
     audit,
+    adapter,
 
 
 rule table_row:
@@ -240,3 +241,35 @@ rule audit:
         "Comparing with the paper's reported values"
     shell:
         "generalthinker --log {log} audit"
+
+
+# Not a part of `all`: what one shares of a run.
+rule adapter:
+    input:
+        adapter_inputs,
+        adapter=layout.adapter("{run}"),
+        record=layout.run_record("{run}"),
+        model=lambda w: layout.model(slug(settings.run(w.run).model)),
+        further_models=lambda w: further_models(w.run),
+        questions=rules.mixture.output,
+    output:
+        directory(layout.shared("{run}")),
+    log:
+        layout.log("adapter", "{run}"),
+    benchmark:
+        layout.benchmark_file("adapter", "{run}")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+    params:
+        code=fingerprint_with_imports("publishing/folder.py"),
+        versions=all_code(),
+        model=lambda w: settings.models[settings.run(w.run).model].model_dump(),
+        evaluation=settings.evaluation.model_dump(
+            include={"dtype", "max_new_tokens", "max_model_len"}
+        ),
+    message:
+        "Making the folder of the adapter of {wildcards.run}"
+    shell:
+        "generalthinker --log {log} adapter {wildcards.run}"

@@ -335,7 +335,7 @@ class Settings(Section):
     def model_identity(self, model: str) -> dict[str, Any]:
         """Return everything that determines the bytes of a model snapshot; `model` may be its file name."""
         # A package's content is known by its hash.
-        unused = {"label", "package", "version"}
+        unused = {"label", "licence", "licence_link", "package", "version"}
         return self.models[self._by_slug(self.models)[slug(model)]].model_dump(exclude=unused)
 
     @staticmethod

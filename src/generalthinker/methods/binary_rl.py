@@ -1,4 +1,7 @@
-"""Binary-RL: GRPO with a reward of 1 for a correct final answer and 0 otherwise (the paper's appendix C)."""
+"""Binary-RL: GRPO with a reward of 1 for a correct final answer and 0 otherwise (the paper's appendix C).
+
+The grader compares the content of the response's last box with the true answer. A truncated response is wrong.
+"""
 
 from typing import ClassVar, Literal
 

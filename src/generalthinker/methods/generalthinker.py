@@ -1,4 +1,15 @@
-"""GeneralThinker: Likelihood-RL whose advantages are redistributed over the reasoning tokens (equations 7 to 14).
+r"""GeneralThinker: Likelihood-RL whose advantages are redistributed over the reasoning tokens (equations 7 to 14).
+
+    s_t = log π_θ(r_t | x̃, r_<t) − log π_ref(r_t | x, r_<t), without gradient           (7)
+    m_t = (s_t − mean(s)) / (std(s) + 1e-6), over the tokens of r                        (8, 9)
+    m̄_t = c_t − mean(c) with c_t = clip(m_t, −τ, τ); without token clipping m̄_t = m_t    (11)
+    w_t = m̄_t / max|m̄|                                                                  (12, 13)
+    Â_t = Â + β |Â| w_t where the direction is preserved                                 (14)
+    Â_t = Â + β m̄_t where it is not                                                      (10)
+
+Â is the response's advantage; tokens outside the reasoning r keep it. x̃ is the prompt that gives the answer: its user
+turn asks to reason given the final answer, and the assistant's turn begins with `\boxed{a*}`. π_ref is the model before
+the training.
 
 The paper's ablations use some of its parts: AM alone (`clip_threshold: null, direction_preserving: false`), AM+TC
 (`direction_preserving: false`), AM+DP (`clip_threshold: null`), and all three.

@@ -71,6 +71,19 @@ def all_evaluations(settings: Settings) -> list[Evaluation]:
     return list(dict.fromkeys(pair for pairs in needed_evaluations(settings).values() for pair in pairs))
 
 
+def untrained(settings: Settings, model: str) -> RunSpec | None:
+    """Return `model` before any training as a run of the experiment; None if the experiment has no such method."""
+    names = [name for name, method in settings.methods.items() if not method.trained]
+    return RunSpec(model, names[0]) if names else None
+
+
+def evaluations_of_run(settings: Settings, run: RunSpec) -> list[Evaluation]:
+    """Return the (run, suite) pairs that tables and figures need of `run` and, for these suites, of its base model."""
+    pairs, either = all_evaluations(settings), (run, untrained(settings, run.model))
+    suites = [suite for other, suite in pairs if other == run]
+    return [(other, suite) for other, suite in pairs if suite in suites and other in either]
+
+
 def all_runs(settings: Settings) -> list[RunSpec]:
     """Return every run of the experiment, untrained models included, in the order of first use."""
     histories = [run for figure in settings.figures for run in figure_needs(settings, figure).histories]

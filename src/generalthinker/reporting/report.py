@@ -61,7 +61,7 @@ def write_report(settings: Settings, out: Path) -> None:
     page = environment.get_template("report.html.j2").render(
         name=settings.name,
         seeds=settings.seeds,
-        models=[_model(settings, name) for name in settings.models],
+        models=[describe_model(settings, name) for name in settings.models],
         methods=_methods(settings),
         runs=[_run(settings, run) for run in all_runs(settings) if run.seed is not None],
         facts=_facts(settings),
@@ -103,7 +103,8 @@ def health(settings: Settings) -> list[Health]:
     ]
 
 
-def _model(settings: Settings, name: str) -> dict[str, str]:
+def describe_model(settings: Settings, name: str) -> dict[str, str]:
+    """Return name, label, origin (`what`) and revision of a model."""
     model = settings.models[name]
     if isinstance(model, TinyGeometry):
         what = f"built here: {model.layers} layers, hidden size {model.hidden_size}, {model.steps} pre-training steps"
@@ -142,27 +143,29 @@ def _run(settings: Settings, run: RunSpec) -> dict[str, Any]:
         "name": run.name,
         "trained": bool(record),
         "steps": record.get("steps", ""),
-        "hours": "" if seconds is None else _duration(float(seconds)),
-        "hardware": _hardware(record.get("hardware") or {}),
+        "hours": "" if seconds is None else describe_duration(float(seconds)),
+        "hardware": describe_hardware(record.get("hardware") or {}),
         "commit": str(record.get("commit") or "")[:10],
         "resumed": record.get("resumed_from_step"),
-        "kept": _kept(record),
+        "kept": describe_kept_step(record),
         "obstacles": nothing_to_learn(history_rows(settings, run.name)),
     }
 
 
-def _kept(record: dict[str, Any]) -> str:
+def describe_kept_step(record: dict[str, Any]) -> str:
     """Return the step whose adapter a finished run kept, with its validation accuracy."""
     accuracies = {row["step"]: row["accuracy"] for row in record.get("validation", [])}
     kept = record.get("kept_step")
     return f"{kept} ({percent(accuracies[kept])} %)" if kept in accuracies else "last"
 
 
-def _duration(seconds: float) -> str:
+def describe_duration(seconds: float) -> str:
+    """Return a time in hours, or in minutes below one hour."""
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
-def _hardware(hardware: dict[str, Any]) -> str:
+def describe_hardware(hardware: dict[str, Any]) -> str:
+    """Return GPUs, processor and cores that a run's record names."""
     gpus = list(hardware.get("gpus") or [])
     parts = [f"{gpus.count(name)} × {name}" for name in dict.fromkeys(gpus)]
     cores = hardware.get("cores")
@@ -187,7 +190,7 @@ def _facts(settings: Settings) -> list[tuple[str, str]]:
         ("Evaluation device", join_distinct(g.get("device") for g in generations)),
         ("Evaluation seed", join_distinct(g.get("seed") for g in generations)),
         ("Tensor-parallel size", join_distinct(g.get("tensor_parallel_size") for g in generations)),
-        ("Training hardware", join_distinct(_hardware(r.get("hardware") or {}) or None for r in records)),
+        ("Training hardware", join_distinct(describe_hardware(r.get("hardware") or {}) or None for r in records)),
         ("Commit", join_distinct([*(r.get("commit") for r in records), *(g.get("commit") for g in generations)])),
     ]
     facts += [(name, join_distinct((r.get("versions") or {}).get(name) for r in records)) for name in packages]
