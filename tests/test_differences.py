@@ -20,7 +20,7 @@ from generalthinker.records import slug
 from generalthinker.reporting import cells, tables
 from generalthinker.reporting.accuracies import mark
 from generalthinker.reporting.comparison import AGREES, CANNOT_TELL, DIFFERS, compared, verdict, write_comparison
-from generalthinker.reporting.differences import EXACT, Answers, compare, differences, write_differences
+from generalthinker.reporting.differences import EXACT, Answers, Questions, compare, differences, write_differences
 from generalthinker.reporting.display import Entry
 from generalthinker.reporting.families import families, read_differing
 from generalthinker.reporting.findings import findings
@@ -145,11 +145,30 @@ def test_several_responses_per_question_are_one_value_per_question() -> None:
     assert found.difference == pytest.approx(100 * gaps.mean())
 
 
+def test_few_questions_of_a_large_benchmark_are_no_single_subject(demo: Settings) -> None:
+    """The first 16 questions of MMLU, as a rehearsal asks, are of one subject; all 14,042 are of 57."""
+    path = Layout(demo.results).benchmark("Toy-Sum")
+    subjects = [f"subject {number // 16}" for number in range(200)]
+    texts = [f"question {number}" for number in range(200)]
+    write_parquet(path, pd.DataFrame({"id": texts, "question": texts, "domain": subjects}))
+    questions = Questions(demo)
+    assert set(questions.clusters("Toy-Sum", texts)) == set(subjects)
+    assert set(questions.clusters("Toy-Sum", texts[:16])) == set(texts[:16])
+
+
+def test_one_cluster_tells_nothing() -> None:
+    found = compare(answers([[True, True]]), answers([[False, True]]), [np.array(["same", "same"])])
+    assert (found.difference, found.p, found.clusters) == pytest.approx((50.0, 1.0, 1))
+    assert math.isnan(found.ci_low)
+
+
 def test_equal_answers_are_no_difference() -> None:
     same = answers([[True, False, True]], [[True, True]])
     found = compare(same, same, unrelated(3, 2))
     assert (found.difference, found.p) == (0.0, 1.0)
     assert math.isnan(found.ci_low)
+    always = compare(answers([[True] * 9], [[True]]), answers([[False] * 9], [[False]]), unrelated(9, 1))
+    assert (always.difference, always.p) == pytest.approx((100.0, 2 * 0.5**10))
 
 
 @pytest.mark.parametrize("seeds", [1, 3, 5])

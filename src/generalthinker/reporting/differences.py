@@ -7,7 +7,6 @@ question, or by subject, and by training seed (Cameron, Gelbach and Miller, 2011
 Satterthwaite's (1946) degrees of freedom. The p-values of a family are adjusted by Holm's method.
 """
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from math import sqrt
 from pathlib import Path
@@ -41,7 +40,7 @@ class Difference:
     """The accuracy of `run` minus that of `compared_with`; everything but the p-values and counts is in points.
 
     `only_run` and `only_other` are the shares of questions that one of the two answers correctly alone. `ci_low` and
-    `ci_high` are NaN if the two answer every question alike in a comparison of several benchmarks or seeds.
+    `ci_high` are NaN where several benchmarks or seeds show no variation between questions.
     """
 
     difference: float
@@ -71,10 +70,10 @@ class Questions:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._read: dict[str, dict[str, str]] = {}
+        self._read: dict[str, dict[str, tuple[str, str]]] = {}
 
-    def clusters(self, benchmark: str) -> dict[str, str]:
-        """Return the cluster of every question by id: its subject, where the benchmark has ten or more, or its text.
+    def clusters(self, benchmark: str, ids: list[str]) -> np.ndarray:
+        """Return the cluster of each question (questions,): its subject if these have ten or more, else its text.
 
         A question that two benchmarks share is one cluster. Raises IncompleteResultsError if there are no questions.
         """
@@ -83,10 +82,10 @@ class Questions:
             if not path.exists():
                 raise IncompleteResultsError(f"{path}: no such file; run `snakemake {path}` first")
             columns, _ = read_columns(path, ["id", "question", "domain"])
-            subjects = Counter(columns["domain"])
-            named = columns["domain"] if len(subjects) >= FEWEST_SUBJECTS else columns["question"]
-            self._read[benchmark] = dict(zip(map(str, columns["id"]), map(str, named), strict=True))
-        return self._read[benchmark]
+            described = zip(map(str, columns["question"]), map(str, columns["domain"]), strict=True)
+            self._read[benchmark] = dict(zip(map(str, columns["id"]), described, strict=True))
+        texts, subjects = zip(*(self._read[benchmark][id] for id in ids), strict=True)
+        return np.array(subjects if len(set(subjects)) >= FEWEST_SUBJECTS else texts)
 
 
 def differences(settings: Settings, table: str) -> pd.DataFrame:
@@ -101,9 +100,7 @@ def differences(settings: Settings, table: str) -> pd.DataFrame:
     for family in families(settings, table):
         benchmarks = next(iter(family.cells.values())).benchmarks
         order = [sorted(grades.shares(next(iter(family.cells.values())).runs[0], name)) for name in benchmarks]
-        clusters = [
-            np.array([questions.clusters(name)[id] for id in ids]) for name, ids in zip(benchmarks, order, strict=True)
-        ]
+        clusters = [questions.clusters(name, ids) for name, ids in zip(benchmarks, order, strict=True)]
         answers = {run: _answers(grades, cell, order) for run, cell in family.cells.items()}
         found = [compare(answers[run], answers[other], clusters) for run, other in family.pairs]
         adjusted = multipletests([difference.p for difference in found], method="holm")[1]
@@ -177,9 +174,11 @@ def _clustered(gaps: list[np.ndarray], names: np.ndarray, seeds: int) -> tuple[f
     by_seed = np.concatenate([np.repeat(np.arange(seeds), gap.shape[1]) for gap in gaps])
     fit = WLS(values, np.ones_like(values), weights=weights).fit()
     difference = float(fit.params[0])
-    if not np.any(values - difference):
-        return difference, float("nan"), float("nan"), 1.0 if difference == 0 else 0.0
-    freedoms = [len(set(by_question)) - 1]
+    count = len(set(by_question))
+    if count == 1 or np.ptp(values) == 0:
+        # Nothing varies. Where one run alone is right in every cluster, the sign test has this p-value.
+        return difference, float("nan"), float("nan"), 1.0 if difference == 0 else min(1.0, 2 * 0.5**count)
+    freedoms = [count - 1]
     if seeds == 1:
         variances = [float(cov_cluster(fit, by_question)[0, 0])]
         variance = variances[0]
