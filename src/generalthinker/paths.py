@@ -74,6 +74,10 @@ class Layout:
         """One response of the trained policy, token by token, as a table or a figure."""
         return f"{self.results}/walkthroughs/{run}.{suffix}"
 
+    def credit(self, run: str, suffix: str) -> str:
+        """Groups of responses with the numbers of every token, as a page (the credit viewer) or its data."""
+        return f"{self.results}/credit/{run}.{suffix}"
+
     def generations(self, run: str, suite: str) -> str:
         """Raw responses of one run to one suite."""
         return f"{self.results}/generations/{run}/{suite}.parquet"

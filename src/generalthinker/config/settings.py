@@ -29,6 +29,7 @@ EXECUTION_ONLY = {
     "vllm_memory_share",
     "save_every",
     "keep_checkpoints",
+    "keep_adapters",
     "report_to",
 }
 
