@@ -43,6 +43,17 @@ def test_a_row_of_the_ablation_is_one_run_on_every_suite(tmp_path):
     assert (jobs["train"], jobs["generate"], jobs["grade"], jobs["table_row"]) == (1, 6, 6, 1)
 
 
+@pytest.mark.parametrize(
+    ("target", "rule"), [("credit/{run}.html", "credit_viewer"), ("walkthroughs/{run}.png", "walkthrough")]
+)
+def test_the_views_of_one_run_need_that_run_alone(tmp_path, target, rule):
+    run = "small/GeneralThinker_strength-0.1_clip-2.0_seed-1"
+    path = f"{tmp_path}/results/{target.format(run=run)}"
+    jobs = plan("--configfile", "config/demo.yaml", *fresh(tmp_path), path)
+    assert (jobs[rule], jobs["train"], jobs["pretrain"]) == (1, 1, 1)
+    assert "generate" not in jobs
+
+
 def test_downloads_are_all_that_needs_a_network(tmp_path):
     jobs = plan(*fresh(tmp_path), "downloads")
     jobs.pop("total")

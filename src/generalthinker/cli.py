@@ -315,7 +315,9 @@ def walkthrough(run: RunName, threads: Threads = 1, settings: SettingsFile = PAP
 @app.command()
 def credit_viewer(
     run: RunName,
-    questions: Annotated[int, typer.Option(min=1, help="training questions to show, each with a group of responses")] = 12,
+    questions: Annotated[
+        int, typer.Option(min=1, help="training questions to show, each with a group of responses")
+    ] = 12,
     containing: Annotated[str, typer.Option(help="only questions that contain this text, in any case")] = "",
     threads: Threads = 1,
     settings: SettingsFile = PAPER,

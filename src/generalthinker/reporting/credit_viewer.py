@@ -32,7 +32,12 @@ class Column(NamedTuple):
 LOGPS = (
     Column("logp", "log π", "log-probability of the token under the policy (nats)", signed=False),
     Column("logp_reference", "log π_ref", "its log-probability under the initial policy (nats)", signed=False),
-    Column("logp_given_answer", "log π given a*", "its log-probability if the policy is told the answer (nats)", signed=False),
+    Column(
+        "logp_given_answer",
+        "log π given a*",
+        "its log-probability if the policy is told the answer (nats)",
+        signed=False,
+    ),
     Column("entropy", "entropy", "of the policy where it chooses the token (nats)", signed=False),
 )
 
@@ -109,7 +114,8 @@ def page_data(frame: pd.DataFrame, method: Method, result_step: int) -> dict[str
 
 def script_safe(value: Any) -> Markup:
     """Return `value` as JSON that may stand in an HTML `script` element: no text in it can end the element."""
-    return Markup(json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("<", r"\u003c"))
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return Markup(text.replace("<", r"\u003c"))
 
 
 def _response(lines: pd.DataFrame, shown: Iterable[Column]) -> dict[str, Any]:
@@ -120,7 +126,7 @@ def _response(lines: pd.DataFrame, shown: Iterable[Column]) -> dict[str, Any]:
         "prefix": int(first["prefix"]),
         "truncated": bool(first["truncated"]),
         "correct": bool(first["correct"]),
-        "boxed": first["boxed"],
+        "boxed": None if pd.isna(first["boxed"]) else first["boxed"],
         "steps": [
             {
                 "reward": float(f"{line['reward']:.4g}"),
@@ -135,8 +141,7 @@ def _response(lines: pd.DataFrame, shown: Iterable[Column]) -> dict[str, Any]:
 
 def _half(values: np.ndarray) -> str:
     """Return numbers in half precision (IEEE 754, little endian), in base64."""
-    largest = np.finfo(np.float16).max
-    return base64.b64encode(np.clip(values, -largest, largest).astype("<f2").tobytes()).decode()
+    return base64.b64encode(values.astype("<f2").tobytes()).decode()
 
 
 def _limit(values: pd.Series) -> float:

@@ -70,8 +70,8 @@ def sample_groups(
     as a training step asks it. Every adapter gives the same responses its own rewards, advantages and credit. A line is
     a response at a step:
 
-    - `step`, `group`, `response`; `question`, `answer` (the reference); `tokens` (texts), `prefix` (how many of them
-      are the reasoning), `truncated`, `boxed` (None: no closed box), `correct` (the grader's verdict);
+    - `step`, `group`, `response`; `question`, `answer` (the reference); `ids` and `tokens` (their texts), `prefix` (how
+      many of them are the reasoning), `truncated`, `boxed` (None: no closed box), `correct` (the grader's verdict);
     - `reward`, `response_advantage`, `left_out` (of the loss);
     - per token `advantage`, log-probabilities (nats) under the policy (`logp`), under the initial one
       (`logp_reference`) and under the policy that is told the answer (`logp_given_answer`), `entropy` (nats), and the
@@ -87,7 +87,7 @@ def sample_groups(
     rows = [*itertools.islice(matching, count)]
     if not rows:
         raise NothingSampledError(f"{run.name}: none of the training questions contains {containing!r}")
-    sampled = [trainer.respond([row["prompt"]] * trainer.num_generations) for row in rows]
+    sampled = [trainer.respond([row["prompt"]] * settings.training_of(run).group_size) for row in rows]
     texts = [[token_texts(trainer.tokenizer, ids) for ids in group] for group in sampled]
     lines = []
     for step, folder in adapters.items():
@@ -95,7 +95,8 @@ def sample_groups(
         for group, row in enumerate(rows):
             for place, scores in enumerate(_scored(trainer, row, sampled[group])):
                 named = {"step": step, "group": group, "response": place}
-                lines.append(named | {"tokens": texts[group][place]} | scores)
+                written = {"ids": sampled[group][place], "tokens": texts[group][place]}
+                lines.append(named | written | scores)
     return pd.DataFrame(lines)
 
 
@@ -132,7 +133,9 @@ def _scored(trainer: Any, row: dict[str, Any], ids: list[list[int]]) -> Iterator
         }
 
 
-def _token_numbers(trainer: Any, output: dict[str, Any], row: dict[str, Any], ids: list[list[int]]) -> dict[str, Tensor]:
+def _token_numbers(
+    trainer: Any, output: dict[str, Any], row: dict[str, Any], ids: list[list[int]]
+) -> dict[str, Tensor]:
     """Return the numbers (B, T) of all tokens, also of responses that are left out of the loss."""
     prefix = trainer.prefix_mask(output)
     lengths = torch.tensor([len(tokens) for tokens in ids], device=prefix.device).unsqueeze(1)

@@ -44,7 +44,7 @@ def write_walkthrough(settings: Settings, run: RunSpec, out: Path) -> None:
     moved = [np.abs(line["advantage"] - line["response_advantage"]).sum() for _, line in reasoned.iterrows()]
     shown = reasoned.iloc[int(np.argmax(moved))]
     columns = [name for panel in panels for name in (panel.column, *(panel.overlay or ())[:1])]
-    frame = pd.DataFrame({"token": shown["tokens"], **shown[columns]})
+    frame = pd.DataFrame({"token": shown["tokens"]} | {name: shown[name].astype(float) for name in columns})
     frame.insert(1, "in_prefix", frame.index < shown["prefix"])
     write_table(frame.assign(**shown[["response_advantage", "question", "answer"]]), out)
 
