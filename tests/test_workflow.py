@@ -49,6 +49,16 @@ def test_the_folder_of_an_adapter_needs_its_run_and_what_the_tables_show_of_it(t
     assert jobs["generate"] == jobs["grade"] == 2 * 6, "the base model's accuracies are shown beside the adapter's"
     jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/adapters/qwen2.5-1.5b/AM+TC_strength-0.15_clip-2.0_seed-1")
     assert (jobs["train"], jobs["adapter"]) == (1, 1), "a run that no table names"
+
+
+@pytest.mark.parametrize(
+    ("target", "rule"), [("credit/{run}.html", "credit_viewer"), ("walkthroughs/{run}.png", "walkthrough")]
+)
+def test_the_views_of_one_run_need_that_run_alone(tmp_path, target, rule):
+    run = "small/GeneralThinker_strength-0.1_clip-2.0_seed-1"
+    path = f"{tmp_path}/results/{target.format(run=run)}"
+    jobs = plan("--configfile", "config/demo.yaml", *fresh(tmp_path), path)
+    assert (jobs[rule], jobs["train"], jobs["pretrain"]) == (1, 1, 1)
     assert "generate" not in jobs
 
 

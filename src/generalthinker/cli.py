@@ -318,21 +318,49 @@ def walkthrough(run: RunName, threads: Threads = 1, settings: SettingsFile = PAP
     """Show what the method makes of one response of a trained run, token by token."""
     loaded, layout = _with_layout(settings)
     spec = loaded.run(run)
-    _compute(threads)
-    import torch
-
+    _prepare_sampling(loaded, threads)
     from generalthinker.reporting.walkthrough import draw_walkthrough
-    from generalthinker.training.launcher import require_rollout_engine
-    from generalthinker.training.start import prepare_vllm
-
-    torch.set_num_threads(threads)
-    require_rollout_engine(loaded.training)
-    prepare_vllm(loaded.training)
     from generalthinker.training.walkthrough import write_walkthrough
 
     table, png, pdf = (Path(layout.walkthrough(run, suffix)) for suffix in ("csv", "png", "pdf"))
     write_walkthrough(loaded, spec, table)
     draw_walkthrough(table, png, pdf, loaded.method(spec))
+
+
+@app.command()
+def credit_viewer(
+    run: RunName,
+    questions: Annotated[
+        int, typer.Option(min=1, help="training questions to show, each with a group of responses")
+    ] = 12,
+    containing: Annotated[str, typer.Option(help="only questions that contain this text, in any case")] = "",
+    threads: Threads = 1,
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Write a page of a run's responses, group by group: rewards, advantages, and what each token was credited with."""
+    loaded, layout = _with_layout(settings)
+    spec = loaded.run(run)
+    _prepare_sampling(loaded, threads)
+    from generalthinker.reporting.credit_viewer import write_credit_viewer
+    from generalthinker.training.groups import write_groups
+
+    data, page = (Path(layout.credit(run, suffix)) for suffix in ("parquet", "html"))
+    write_groups(loaded, spec, data, questions, containing)
+    write_credit_viewer(data, page, spec, loaded.method(spec))
+    print(page)
+
+
+def _prepare_sampling(settings: Settings, threads: int) -> None:
+    """Do what a process must do before it imports the trainer to sample from a run's policy."""
+    _compute(threads)
+    import torch
+
+    from generalthinker.training.launcher import require_rollout_engine
+    from generalthinker.training.start import prepare_vllm
+
+    torch.set_num_threads(threads)
+    require_rollout_engine(settings.training)
+    prepare_vllm(settings.training)
 
 
 @app.command()

@@ -78,6 +78,10 @@ class Layout:
         """Folder in which a run's adapter is shared: adapter, tokenizer, prompt and model card."""
         return f"{self.results}/adapters/{run}"
 
+    def credit(self, run: str, suffix: str) -> str:
+        """Groups of responses with the numbers of every token, as a page (the credit viewer) or its data."""
+        return f"{self.results}/credit/{run}.{suffix}"
+
     def generations(self, run: str, suite: str) -> str:
         """Raw responses of one run to one suite."""
         return f"{self.results}/generations/{run}/{suite}.parquet"

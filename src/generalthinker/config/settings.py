@@ -36,6 +36,7 @@ EXECUTION_ONLY = {
     "vllm_memory_share",
     "save_every",
     "keep_checkpoints",
+    "keep_adapters",
     "report_to",
 }
 

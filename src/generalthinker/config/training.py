@@ -68,6 +68,11 @@ class TrainingSettings(Section):
     keep_checkpoints: Annotated[int, Field(ge=2)] = Field(
         2, description="number of newest checkpoints kept; at least 2, because one may be damaged"
     )
+    keep_adapters: bool = Field(
+        False,
+        description="keep the adapters of these checkpoints when the run is finished, so that the credit viewer can "
+        "show how the credit has changed",
+    )
     validate_every: Count | None = Field(
         300,
         description="optimizer steps between validations; one more validation follows the last step. The adapter with "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from generalthinker.methods.generalthinker import GeneralThinker
-from generalthinker.methods.method import Responses, TokenCredit
+from generalthinker.methods.method import Quantity, Responses, TokenCredit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,6 +49,12 @@ class ModulationControl(GeneralThinker):
         settings = super().identity()
         del settings["bound" if self.change == "gate" else "gate_share"]
         return settings
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """Those of GeneralThinker; the words about s name the change."""
+        signal, *others = super().quantities
+        return (signal._replace(about=(f"{signal.about[0]}; control: {self.change}",)), *others)
 
     def signal(self, responses: Responses) -> "Tensor":
         """Return the signal (B, T) that stands in for s."""

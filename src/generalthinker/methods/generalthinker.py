@@ -56,14 +56,19 @@ class GeneralThinker(LikelihoodRL):
     def quantities(self) -> tuple[Quantity, ...]:
         """The quantities s, m (with the clipped m̄), w if DP is on, and the token advantages."""
         threshold = self.clip_threshold
+        s = "log-probability of the token if the policy is told the answer, minus that under the initial policy"
+        m = "s in standard deviations from its mean over the reasoning"
         if threshold is None:
-            deviation = Quantity("m", "m\neq. 8, 9")
+            deviation = Quantity("m", "m\neq. 8, 9", about=(m,))
         else:
-            deviation = Quantity("m", "m, m̄\neq. 8, 9, 11", ("clipped", "m̄"), (threshold, f"±τ = {threshold:g}"))
-        panels = [Quantity("s", "s (nats)\neq. 7"), deviation]
+            band, clipped = (threshold, f"±τ = {threshold:g}"), f"m cut off at ±{threshold:g} and centred again"
+            deviation = Quantity("m", "m, m̄\neq. 8, 9, 11", ("clipped", "m̄"), band, (m, clipped))
+        panels = [Quantity("s", "s (nats)\neq. 7", about=(s,)), deviation]
         if self.direction_preserving:
-            panels.append(Quantity("w", "w\neq. 12, 13"))
-        return (*panels, Quantity("advantage", f"advantage\neq. {14 if self.direction_preserving else 10}"))
+            w = "m̄ within ±1: which way and how far the token's advantage is moved"
+            panels.append(Quantity("w", "w\neq. 12, 13", about=(w,)))
+        advantage = f"advantage\neq. {14 if self.direction_preserving else 10}"
+        return (*panels, Quantity("advantage", advantage, about=("of the token, in the loss",)))
 
     @property
     def needs(self) -> dict[str, str]:

@@ -81,7 +81,7 @@ class TokenCredit(NamedTuple):
     """What `token_credit` returns.
 
     `advantages` (B, T). `shares` are scalars by metric name, each a share of the reasoning tokens. `quantities` are the
-    tensors (B, T) that the walkthrough shows, by the names in `Method.quantities`.
+    tensors (B, T) that the walkthrough and the credit viewer show, by the names in `Method.quantities`.
     """
 
     advantages: "Tensor"
@@ -92,13 +92,15 @@ class TokenCredit(NamedTuple):
 class Quantity(NamedTuple):
     """One panel of the walkthrough: bars show `column`, marks show `overlay` (a column and its label).
 
-    `band` is a value and its label: the range from -value to +value is shaded.
+    `band` is a value and its label: the range from -value to +value is shaded. `about` says in words what the column
+    is, and what the overlay is.
     """
 
     column: str
     label: str
     overlay: tuple[str, str] | None = None
     band: tuple[float, str] | None = None
+    about: tuple[str, ...] = ()
 
 
 class Responses:
