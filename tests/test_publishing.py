@@ -151,6 +151,7 @@ def test_the_code_for_peft_gives_the_evaluated_response_wherever_the_folder_is_c
     assert shared.python("-c", moved, cwd=tmp_path).stdout == f"{response}\n"
 
 
+@pytest.mark.thorough  # vLLM starts a second time
 @pytest.mark.vllm
 def test_the_code_for_vllm_gives_the_evaluated_response(shared, tmp_path):
     question, response = telling(shared)
