@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from generalthinker.methods import FAMILIES
 from generalthinker.reporting.credit_viewer import columns, script_safe
 from made_up_groups import AWKWARD, data_of, groups, write_page
+from sample_methods import EntropyGate
 
 MEGABYTES = 6
 
@@ -59,6 +60,12 @@ def test_every_number_is_explained(family):
     shown = columns(FAMILIES[family](family=family))
     assert all(column.label and column.about for column in shown)
     assert len({column.name for column in shown}) == len({column.label for column in shown}) == len(shown)
+
+
+def test_a_method_may_name_a_number_as_the_page_does():
+    shown = columns(EntropyGate(family="entropy_gate"))
+    assert [column.name for column in shown][:2] == ["entropy", "advantage"]
+    assert len({column.name for column in shown}) == len(shown) == 5
 
 
 def test_the_same_data_give_the_same_bytes(tmp_path):

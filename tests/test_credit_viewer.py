@@ -180,6 +180,12 @@ def test_questions_are_chosen_by_their_text(trained, tmp_path):
         write_groups(settings, run, tmp_path / "none.parquet", 2, containing="no such text")
 
 
+def test_a_model_that_is_not_trained_has_no_credit(trained):
+    settings, _ = trained
+    with pytest.raises(NothingSampledError, match="Base is not trained"):
+        adapters_of(settings, run_of(settings, "Base"))
+
+
 def test_a_run_that_is_under_way_shows_its_checkpoints(trained, tmp_path, tiny_model):
     settings = tiny.settings(tmp_path, tiny_model, keep_checkpoints=2, max_steps=3)
     run = run_of(settings, "GeneralThinker")

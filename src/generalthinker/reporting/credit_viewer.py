@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,10 +81,11 @@ def columns(method: Method) -> list[Column]:
     for panel in method.quantities:
         label, _, equations = panel.label.partition("\n")
         named = [(panel.column, label), *([panel.overlay] if panel.overlay else [])]
-        for (name, shown), about in zip(named, panel.about, strict=True):
+        for (name, shown), about in zip_longest(named, panel.about, fillvalue=""):
             first = shown.partition(",")[0]  # a panel's label names its overlay too
-            own.append(Column(name, first, f"{about} ({equations})", signed=True))
-    return [*(own or [Column("advantage", "advantage", "the response's, Â", signed=True)]), *LOGPS]
+            own.append(Column(name, first, f"{about} ({equations})" if equations else about, signed=True))
+    own = own or [Column("advantage", "advantage", "the response's, Â", signed=True)]
+    return own + [column for column in LOGPS if column.name not in {known.name for known in own}]
 
 
 def page_data(frame: pd.DataFrame, method: Method, result_step: int) -> dict[str, Any]:
@@ -92,14 +94,14 @@ def page_data(frame: pd.DataFrame, method: Method, result_step: int) -> dict[str
     At first, the page shows the policy of `result_step`, the group whose rewards differ most, and as colours the last
     of the method's own quantities before the advantage (w, where there is one), or log-probabilities.
     """
-    shown = columns(method)
+    shown, own = columns(method), [panel.column for panel in method.quantities[:-1]]
     steps = sorted(frame["step"].unique().tolist())
     rewards = frame[frame["step"] == result_step].groupby("group")["reward"]
     return {
         "steps": steps,
         "first_step": steps.index(result_step),
         "first_group": int((rewards.max() - rewards.min()).argmax()),
-        "first_column": method.quantities[-2].column if method.quantities else LOGPS[0].name,
+        "first_column": (own or [LOGPS[0].name])[-1],
         "columns": [column._asdict() | {"limit": _limit(frame[column.name])} for column in shown],
         "groups": [
             {

@@ -29,7 +29,7 @@ from generalthinker.training.trainer import Completions
 
 
 class NothingSampledError(StageError, ValueError):
-    """The run has no adapter yet, or no training question has the text that was asked for."""
+    """The run has no adapter, or no training question has the text that was asked for."""
 
 
 def write_groups(settings: Settings, run: RunSpec, out: Path, count: int, containing: str = "") -> None:
@@ -45,6 +45,8 @@ def adapters_of(settings: Settings, run: RunSpec) -> tuple[dict[int, Path], int]
     Of a run that is not finished, these are its whole checkpoints, and the newest stands for the result. Raises
     NothingSampledError if there is none.
     """
+    if run.seed is None:
+        raise NothingSampledError(f"{run.name}: {run.method} is not trained; choose the run of a trained method")
     layout = Layout(settings.results)
     adapter = Path(layout.adapter(run.name))
     if (adapter / ADAPTER).exists():
