@@ -52,6 +52,7 @@ rule all:
     default_target: True
     input:
         rules.report.output,
+        rules.responses.output,
         rules.evaluations.input,
         rules.audit.output if settings.reported_values else [],
 

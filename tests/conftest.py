@@ -23,7 +23,7 @@ hypothesis.settings.load_profile("patient")
 
 
 # How the source of a test file shows that it takes long: marked so, trains the tiny model or starts other programs.
-LONG = re.compile(r"mark\.(slow|slurm|vllm)|\b(tiny_model|tiny_verifier|subprocess)\b")
+LONG = re.compile(r"mark\.(slow|slurm|vllm|browser)|\b(tiny_model|tiny_verifier|subprocess)\b")
 
 
 def pytest_addoption(parser):

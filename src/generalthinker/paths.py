@@ -100,6 +100,19 @@ class Layout:
         return f"{self.results}/report.html"
 
     @property
+    def responses(self) -> str:
+        """The index of the response browser: every verdict, without the texts of the responses."""
+        return f"{self.results}/responses.html"
+
+    def response_texts(self, benchmark: str) -> str:
+        """All runs' responses to some questions of one benchmark, on a page of the response browser."""
+        return f"{self.results}/responses/{benchmark}.html"
+
+    def selected_responses(self, run: str, benchmark: str) -> str:
+        """Folder of the pages with one run's responses to one benchmark, which a command writes on request."""
+        return f"{self.results}/responses/{run}/{benchmark}"
+
+    @property
     def gpu_check(self) -> str:
         """What `generalthinker check --gpu` found last."""
         return f"{self.results}/gpu_check.json"

@@ -5,6 +5,7 @@ localrules:
     figure,
     composition,
     report,
+    responses,
     audit,
 
 
@@ -152,6 +153,29 @@ rule report:
         "Writing the report"
     shell:
         "generalthinker --log {log} report"
+
+
+rule responses:
+    input:
+        evaluated_files,
+    output:
+        layout.responses,
+        [layout.response_texts(slug(name)) for name in evaluated_benchmarks()],
+    log:
+        layout.log("responses"),
+    benchmark:
+        layout.benchmark_file("responses")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+    params:
+        code=fingerprint_with_imports("reporting/responses.py"),
+        compared=[asdict(one) for one in agreement.comparisons(settings)],
+    message:
+        "Writing the response browser"
+    shell:
+        "generalthinker --log {log} responses"
 
 
 rule audit:

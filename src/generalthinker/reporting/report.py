@@ -2,12 +2,10 @@
 
 import base64
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from generalthinker.config.data import PackageModelSettings, RandomModelSettings, TinyGeometry
 from generalthinker.config.settings import Settings
@@ -18,7 +16,9 @@ from generalthinker.records import RunSpec, slug
 from generalthinker.reporting.audit import audit
 from generalthinker.reporting.cells import all_evaluations, all_runs
 from generalthinker.reporting.display import Display, spoken
-from generalthinker.reporting.measure import NO_BOX_REASONS, join_distinct
+from generalthinker.reporting.health import NOTICED, health
+from generalthinker.reporting.measure import join_distinct
+from generalthinker.reporting.pages import render
 from generalthinker.reporting.progress import history_rows
 from generalthinker.reporting.questions import describe_questions
 from generalthinker.reporting.rows import join_rows
@@ -26,37 +26,15 @@ from generalthinker.reporting.statistics import percent
 from generalthinker.reporting.tables import rows
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How well one run's responses could be graded: counts of responses, mean tokens per response."""
-
-    run: str
-    responses: int
-    no_box: int
-    truncated: int
-    tokens: float
-    suites: int
-
-    def share(self, count: int) -> float:
-        """Return `count` of the responses in percent."""
-        return 100 * count / max(1, self.responses)
-
-
 def write_report(settings: Settings, out: Path) -> None:
     """Write the experiment as one HTML page that loads no other file; it names the results that do not exist yet.
 
     Accuracies are in percent. The same results give the same bytes.
     """
-    environment = Environment(
-        loader=PackageLoader("generalthinker.reporting", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     frame = audit(settings)
     reproduced = frame[frame["check"] == "reproduced"]
-    page = environment.get_template("report.html.j2").render(
+    page = render(
+        "report.html.j2",
         name=settings.name,
         seeds=settings.seeds,
         models=[_model(settings, name) for name in settings.models],
@@ -68,6 +46,7 @@ def write_report(settings: Settings, out: Path) -> None:
         questions=describe_questions(settings),
         composition=_embedded(settings, "composition"),
         health=health(settings),
+        noticed=NOTICED,
         benchmarks=_benchmarks(settings),
         reported=settings.reported_values,
         findings=frame[frame["check"] != "reproduced"].to_dict("records"),
@@ -75,28 +54,6 @@ def write_report(settings: Settings, out: Path) -> None:
         inside=int((reproduced["inside"] == "yes").sum()),
     )
     write_text(out, page)
-
-
-def health(settings: Settings) -> list[Health]:
-    """Return, per evaluated run, how many responses had no usable box or were truncated, from the existing grades."""
-    layout = Layout(settings.results)
-    frames_of_run: dict[str, list[Any]] = {}
-    for run, suite in all_evaluations(settings):
-        path = Path(layout.grades(run.name, slug(suite)))
-        if path.exists():
-            frame = pq.read_table(path, columns=["reason", "truncated", "tokens"]).to_pandas()
-            frames_of_run.setdefault(run.name, []).append(frame)
-    return [
-        Health(
-            run,
-            responses=sum(len(frame) for frame in frames),
-            no_box=sum(int(frame["reason"].isin(NO_BOX_REASONS).sum()) for frame in frames),
-            truncated=sum(int(frame["truncated"].sum()) for frame in frames),
-            tokens=sum(float(frame["tokens"].sum()) for frame in frames) / max(1, sum(len(frame) for frame in frames)),
-            suites=len(frames),
-        )
-        for run, frames in frames_of_run.items()
-    ]
 
 
 def _model(settings: Settings, name: str) -> dict[str, str]:
