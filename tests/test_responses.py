@@ -214,16 +214,34 @@ def test_pages_are_the_same_bytes_every_time(settings: Settings, layout: Layout)
     assert first == second
 
 
-def test_what_is_not_graded_is_named_and_the_rest_is_shown(settings: Settings, layout: Layout) -> None:
-    Path(layout.grades(RUNS["GT-L"], "all")).unlink()
+def test_what_is_not_graded_is_named_and_the_rest_is_compared(settings: Settings, layout: Layout) -> None:
+    left_out = layout.grades(RUNS["GT"], "all")
+    Path(left_out).unlink()
     write_responses(settings)
-    assert f"NOT GRADED YET, so left out: {layout.grades(RUNS['GT-L'], 'all')}" in Path(layout.responses).read_text()
+    assert f"NOT GRADED YET, and left out of every comparison: {left_out}." in Path(layout.responses).read_text()
     data = unpacked(layout.responses)
-    assert [one["title"] for one in data["comparisons"]] == ["Table 1, Table 2: Main"]
+    assert [one["labels"] for one in data["comparisons"]] == [["Base", "RL"], ["GT-L"], ["Base", "RL", "GT-L"]]
+    assert agreed(data, 0)["Choice", "c/1"] == "only RL"
     for run in RUNS.values():
         Path(layout.grades(run, "all")).unlink(missing_ok=True)
     assert write_responses(settings) == [Path(layout.responses)]
     assert unpacked(layout.responses)["comparisons"] == []
+
+
+def test_a_run_that_is_graded_on_one_benchmark_is_compared_there_alone(settings: Settings, layout: Layout) -> None:
+    suites = {"first": ["Choice"], "second": ["Numbers & co"]}
+    evaluation = settings.evaluation.model_copy(update={"suites": suites})
+    for (suite, [name]), run in itertools.product(suites.items(), RUNS.values()):
+        for path in (layout.grades, layout.generations):
+            frame = pd.read_parquet(path(run, "all"))
+            write_parquet(path(run, suite), frame[frame["benchmark"] == name])
+    Path(layout.grades(RUNS["RL"], "second")).unlink()
+    write_responses(settings.model_copy(update={"evaluation": evaluation}))
+    data = unpacked(layout.responses)
+    assert data["comparisons"][0]["labels"] == ["Base", "RL", "GT"]
+    words = agreed(data, 0)
+    assert (words["Choice", "c/1"], words["Numbers & co", "n1"]) == ("all but Base", "only GT")
+    assert words["Numbers & co", "n2"] == "all", "of those that are graded"
 
 
 def test_grades_and_responses_of_other_questions_are_an_error(settings: Settings, layout: Layout) -> None:
@@ -280,7 +298,7 @@ def test_many_responses_are_several_pages_and_old_ones_go(settings: Settings, la
             {"agreement": "only Binary"},
             r"--agreement only Binary: none of .*there are: all but Base, none, only Base, only RL$",
         ),
-        ({"agreement": "all", "compare": "table9"}, r"--compare table9: .*compare it: table1, table2, table4"),
+        ({"agreement": "all", "compare": "table9"}, r"--compare table9: it does not show .*do: table1, table2, table4"),
         ({"ids": ["c9"]}, r"--id c9: none of 5 responses"),
     ],
 )

@@ -1,8 +1,8 @@
 """Which of the compared runs answered a question right, in words; the comparisons are those of the tables."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from generalthinker.config.reporting import AverageTable, BenchmarkTable
 from generalthinker.config.settings import Settings
@@ -21,6 +21,10 @@ class Comparison:
     title: str
     tables: tuple[str, ...]
     runs: dict[str, str]
+
+    def among(self, graded: Collection[str]) -> "Comparison":
+        """Return the comparison of those runs that are in `graded`."""
+        return replace(self, runs={label: run for label, run in self.runs.items() if run in graded})
 
 
 def comparisons(settings: Settings) -> list[Comparison]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from generalthinker.reporting.agreement import Comparison, agreement, possible_agreements
@@ -58,16 +58,15 @@ def page_data(
             entry["sampled"] = sampled.get(benchmark.name, [])
         described.append(entry)
     listed: list[dict[str, Any]] = []
-    for comparison in compared:
-        labels = list(comparison.runs)
-        places = {words: place for place, words in enumerate(possible_agreements(labels))}
-        compares = [set(comparison.runs.values()) <= set(benchmark.verdicts) for benchmark in benchmarks]
-        for benchmark, entry, is_compared in zip(benchmarks, described, compares, strict=True):
-            if is_compared:
-                entry["agreement"][len(listed)] = [places[words] for words in agreements(benchmark, comparison)]
-        if any(compares):
+    for comparison in (one.among(runs) for one in compared):
+        places = {words: place for place, words in enumerate(possible_agreements([*comparison.runs]))}
+        for benchmark, entry in zip(benchmarks, described, strict=True):
+            if words := agreements(benchmark, comparison):
+                entry["agreement"][len(listed)] = [places.setdefault(one, len(places)) for one in words]
+        if comparison.runs:
             of_labels = [runs.index(run) for run in comparison.runs.values()]
-            listed.append({"title": comparison.title, "labels": labels, "runs": of_labels, "kinds": list(places)})
+            title, labels = comparison.title, [*comparison.runs]
+            listed.append({"title": title, "labels": labels, "runs": of_labels, "kinds": [*places]})
     return {
         "runs": runs,
         "kinds": [{"reason": reason, "right": bool(right)} for reason, right in kinds],
@@ -76,15 +75,19 @@ def page_data(
     }
 
 
-def agreements(benchmark: GradedBenchmark, comparison: Comparison) -> Iterator[str]:
-    """Yield, for every question of `benchmark`, which of the compared runs are right."""
-    labels = list(comparison.runs)
+def agreements(benchmark: GradedBenchmark, comparison: Comparison) -> list[str]:
+    """Return, for every question of `benchmark`, which of the compared runs are right.
+
+    Runs that are not graded on the benchmark are left out. The list is empty if none is.
+    """
+    runs = comparison.among(benchmark.verdicts).runs
     known: dict[tuple[bool, ...], str] = {}
-    columns = [benchmark.verdicts[run].correct for run in comparison.runs.values()]
-    for right in zip(*columns, strict=True):
+    words = []
+    for right in zip(*(benchmark.verdicts[run].correct for run in runs.values()), strict=True):
         if right not in known:
-            known[right] = agreement(labels, right)
-        yield known[right]
+            known[right] = agreement([*runs], right)
+        words.append(known[right])
+    return words
 
 
 def sample(benchmark: GradedBenchmark, compared: list[Comparison], count: int) -> list[int]:
@@ -98,8 +101,8 @@ def sample(benchmark: GradedBenchmark, compared: list[Comparison], count: int) -
     strata: dict[tuple[str, str], list[int]] = {}
     labels = [[("reason", f"{run} {reason}") for reason in of.reasons] for run, of in benchmark.verdicts.items()]
     for comparison in compared:
-        if set(comparison.runs.values()) <= set(benchmark.verdicts):
-            labels.append([(comparison.title, words) for words in agreements(benchmark, comparison)])
+        if words := agreements(benchmark, comparison):
+            labels.append([(comparison.title, one) for one in words])
     for place in sorted(range(len(benchmark.ids)), key=lambda place: _shuffled(benchmark.ids[place])):
         for of_question in labels:
             strata.setdefault(of_question[place], []).append(place)

@@ -67,6 +67,7 @@ function filter() {
       let passes = false;
       const seen = { verdict: new Set(), reason: new Set(), run: new Set() };
       columns.forEach((column, place) => {
+        if (!column) return; // the run is not graded on this benchmark
         const kind = column[q];
         if (asked[kind] && because[kind]) seen.run.add(labels[place]).add(ANY);
         if (!chosen[place]) return;
@@ -128,6 +129,7 @@ function showPanes(counts) {
 
 // A verdict in few characters: what was read from the response, and the reason where that alone does not explain it.
 function verdictCell(benchmark, q, run) {
+  if (!benchmark.verdicts[run]) return make("td", { title: "not graded yet" }, "–");
   const kind = data.kinds[benchmark.verdicts[run][q]];
   const extracted = benchmark.extracted[run][q];
   const explained = kind.right || kind.reason === "different";

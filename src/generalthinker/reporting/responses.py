@@ -141,7 +141,7 @@ def select(benchmark: GradedBenchmark, compared: list[Comparison], selection: Se
         ("--reason", selection.reasons, given.reasons),
     ]
     if selection.agreement:
-        words = list(agreements(benchmark, _comparison(benchmark, compared, selection)))
+        words = agreements(benchmark, _comparison(compared, selection))
         asked.append(("--agreement", [selection.agreement], words))
     for option, wanted, values in asked:
         if not wanted:
@@ -158,17 +158,14 @@ def select(benchmark: GradedBenchmark, compared: list[Comparison], selection: Se
     return places
 
 
-def _comparison(benchmark: GradedBenchmark, compared: list[Comparison], selection: Selection) -> Comparison:
+def _comparison(compared: list[Comparison], selection: Selection) -> Comparison:
     run, table = selection.run.name, selection.compare
-    with_run = [
-        one for one in compared if run in one.runs.values() and set(one.runs.values()) <= set(benchmark.verdicts)
-    ]
+    with_run = [one for one in compared if run in one.runs.values()]
     chosen = [one for one in with_run if not table or table in one.tables]
     if not chosen:
         tables = [name for one in with_run for name in one.tables]
         raise NoResponseError(
-            f"--compare {table or 'all runs'}: no comparison with {run} is graded on {benchmark.name}; "
-            f"tables that compare it: {', '.join(tables) or 'none'}"
+            f"--compare {table}: it does not show {run}; tables that do: {', '.join(tables) or 'none'}"
         )
     return chosen[0]
 
@@ -211,19 +208,18 @@ def _notes_of_index(
     verdicts = sum(len(benchmark.ids) * len(benchmark.verdicts) for benchmark in indexed)
     with_texts = sum(len(places) for places in texts.values())
     some = "" if shown == questions else f" of {questions:,}, examples of every reason of every run and every agreement"
-    notes = [
-        f"{verdicts:,} verdicts on {shown:,} questions{some}; without the texts of the responses.",
-        f"The texts of all runs' responses to {with_texts:,} of these questions are one click away: examples of every "
-        "reason of every run and of every agreement.",
-    ]
-    if with_texts < questions:
+    notes = [f"{verdicts:,} verdicts on {shown:,} questions{some}; without the texts of the responses."]
+    if with_texts == questions:
+        notes.append("The texts are one click away, on a question's page.")
+    else:
         notes.append(
-            "For the others, a question's page here shows the command that writes its texts; generalthinker responses "
-            "RUN BENCHMARK writes those of a whole benchmark."
+            f"The texts of all runs' responses to {with_texts:,} of these questions are one click away: examples of "
+            "every reason of every run and of every agreement. For the others, a question's page here shows the "
+            "command that writes its texts; generalthinker responses RUN BENCHMARK writes those of a whole benchmark."
         )
     if missing := missing_grades(settings):
         first = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        notes.append(f"NOT GRADED YET, so left out: {first}.")
+        notes.append(f"NOT GRADED YET, and left out of every comparison: {first}.")
     return notes
 
 
