@@ -45,7 +45,8 @@ def page(browser: Any) -> Iterator[Any]:
     opened.on("request", lambda request: None if local(request.url) else problems.append(f"asked for {request.url}"))
     yield opened
     context.close()
-    assert problems == []
+    if problems:
+        pytest.fail("\n".join(problems))
 
 
 def local(url: str) -> bool:

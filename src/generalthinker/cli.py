@@ -431,6 +431,16 @@ def responses(
 
 
 @app.command()
+def inspect_logs(settings: SettingsFile = PAPER) -> None:
+    """Write examples of all responses as logs of Inspect, for its viewer; needs the environment of `make inspect`."""
+    from generalthinker.reporting.inspect_logs import write_inspect_logs
+
+    loaded, layout = _with_layout(settings)
+    folder = Path(layout.inspect_logs)
+    print(f"{write_inspect_logs(loaded, folder)} logs in {folder}")
+
+
+@app.command()
 def audit(settings: SettingsFile = PAPER) -> None:
     """Compare reproduced with reported values, and name reported values that cannot be right."""
     from generalthinker.reporting.audit import write_audit

@@ -113,6 +113,16 @@ class Layout:
         return f"{self.results}/responses/{run}/{benchmark}"
 
     @property
+    def inspect_logs(self) -> str:
+        """Folder of the logs for Inspect's viewer, one per run and benchmark."""
+        return f"{self.results}/inspect/logs"
+
+    @property
+    def inspect_bundle(self) -> str:
+        """Folder of these logs with the viewer itself, for a web server."""
+        return f"{self.results}/inspect/bundle"
+
+    @property
     def gpu_check(self) -> str:
         """What `generalthinker check --gpu` found last."""
         return f"{self.results}/gpu_check.json"

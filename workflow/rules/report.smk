@@ -178,6 +178,32 @@ rule responses:
         "generalthinker --log {log} responses"
 
 
+# Optional, and part of no other target: Inspect's viewer, in the environment that `make inspect` installs.
+rule inspect:
+    input:
+        evaluated_files,
+    output:
+        logs=directory(layout.inspect_logs),
+        bundle=directory(layout.inspect_bundle),
+    log:
+        layout.log("inspect"),
+    benchmark:
+        layout.benchmark_file("inspect")
+    conda:
+        "../../envs/inspect.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        code=fingerprint_with_imports("reporting/inspect_logs.py"),
+        environment=Path(workflow.basedir) / ".venv-inspect/bin",
+    message:
+        "Writing logs for Inspect, and its viewer"
+    shell:
+        "export PATH={params.environment}:${{CONDA_PREFIX:+$CONDA_PREFIX/bin:}}$PATH; "
+        "generalthinker --log {log} inspect-logs; "
+        "inspect view bundle --log-dir {output.logs} --output-dir {output.bundle} &>> {log}"
+
+
 rule audit:
     input:
         tables=[layout.display(name, "csv") for name in settings.tables],
