@@ -14,9 +14,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
 
 from evaluated import LATEX, LONG, NASTY, RESPONSES, evaluate, small_settings
+from generalthinker.cli import app
 from generalthinker.config import Settings, load
+from generalthinker.config.load import freeze
 from generalthinker.files import write_parquet
 from generalthinker.paths import Layout
 from generalthinker.reporting import responses
@@ -384,3 +387,17 @@ def test_examples_cover_every_reason_of_every_run_and_every_agreement(count: int
     backwards = subset(benchmark, range(599, -1, -1))
     same = {backwards.ids[place] for place in sample(backwards, compared, count)}
     assert same == {benchmark.ids[place] for place in places}, "the order of the file does not matter"
+
+
+def test_the_command_writes_the_index_or_what_is_asked_for(settings: Settings, layout: Layout) -> None:
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["responses", *arguments, "--settings", str(freeze(settings))])
+
+    assert call().stdout == f"{layout.responses}\n"
+    asked = call(RUNS["RL"], "Numbers-co", "--reason", "different", "--verdict", "wrong", "--others")
+    page = Path(layout.selected_responses(RUNS["RL"], "Numbers-co"), "page-1.html")
+    assert asked.stdout == f"{page}\n"
+    [shown] = unpacked(page)["benchmarks"]
+    assert (shown["ids"], len(shown["texts"])) == (["n1", "n2"], 4)
+    assert "unknown benchmark ''; this configuration has: Choice" in str(call(RUNS["RL"]).exception)
+    assert "expected model/method" in str(call("small/Other", "Choice").exception)
