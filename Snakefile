@@ -63,6 +63,7 @@ rule all:
     default_target: True
     input:
         rules.report.output,
+        rules.responses.output,
         rules.evaluations.input,
         rules.audit.output if settings.reported_values else [],
         rules.comparisons.input if settings.reported_values else [],

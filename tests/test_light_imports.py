@@ -20,7 +20,7 @@ UNUSED = FRAMEWORKS | {"pandas", "matplotlib", "scipy", "sympy"}
 
 @pytest.mark.parametrize(
     "module",
-    [f"reporting.{name}" for name in ("cells", "report", "figures", "status", "plan")]
+    [f"reporting.{name}" for name in ("cells", "report", "responses", "figures", "status", "plan")]
     + ["answers", "config", "methods", "publishing.upload"],
 )
 def test_light_modules_load_no_framework_indirectly(module):

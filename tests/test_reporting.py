@@ -386,7 +386,7 @@ def test_report_is_one_page_with_or_without_results(settings: Settings, results:
     parser = Balanced()
     parser.feed(page)
     assert parser.open == []
-    assert parser.loaded == ["data:image/png;base64,"]
+    assert parser.loaded == ["data:image/png;base64,", "responses.html"]
     for text in (
         "4 × A100",
         "8 (62.50 %)",

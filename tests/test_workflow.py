@@ -94,6 +94,13 @@ def test_everything_is_planned_once(tmp_path):
     jobs = plan(*fresh(tmp_path), "all")
     assert (jobs["train"], jobs["download"], jobs["benchmark"], jobs["table"], jobs["figure"]) == (11, 3, 11, 7, 2)
     assert jobs["generate"] == jobs["grade"] == (11 + 3) * 6
+    assert jobs["responses"] == 1
+    assert "inspect" not in jobs
+
+
+def test_the_viewer_with_an_environment_of_its_own_is_made_only_if_asked_for(tmp_path):
+    jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/inspect/bundle")
+    assert (jobs["inspect"], jobs["generate"], jobs["grade"]) == (1, 84, 84)
 
 
 def test_the_gpu_is_checked_whenever_it_is_asked_for_with_what_a_training_gets(tmp_path):

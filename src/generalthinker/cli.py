@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,6 +35,7 @@ SettingsFile = Annotated[
     str, typer.Option("--settings", "-s", envvar="GENERALTHINKER_SETTINGS", help="configuration file(s), comma-joined")
 ]
 PAPER = "config/config.yaml"
+Verdict = Literal["right", "wrong"]
 Threads = Annotated[int, typer.Option(help="CPU threads")]
 OtherCodeChoice = Annotated[
     OtherCode,
@@ -466,6 +467,41 @@ def report(settings: SettingsFile = PAPER) -> None:
 
     loaded, layout = _with_layout(settings)
     write_report(loaded, Path(layout.report))
+
+
+@app.command()
+def responses(
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="instead of the index: this run's responses")] = "",
+    benchmark: Annotated[str, typer.Argument(metavar="[BENCHMARK]", help="to this benchmark, with their texts")] = "",
+    verdict: Annotated[Verdict | None, typer.Option(help="only those with this verdict")] = None,
+    reason: Annotated[list[str] | None, typer.Option(help="only those with this reason; may be repeated")] = None,
+    agreement: Annotated[str, typer.Option(help='only where these runs are right, e.g. "only Base", all, none')] = "",
+    compare: Annotated[str, typer.Option(help="the table whose runs --agreement compares; the first with RUN")] = "",
+    id: Annotated[list[str] | None, typer.Option(help="only the question with this id; may be repeated")] = None,
+    others: Annotated[bool, typer.Option("--others", help="also the texts of all other runs' responses")] = False,
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Write the response browser: the index of all verdicts, or pages with one run's responses to one benchmark."""
+    from generalthinker.reporting.responses import Selection, write_responses, write_selection
+
+    loaded, _ = _with_layout(settings)
+    if not run:
+        print(write_responses(loaded)[0])
+        return
+    key = {slug(known): known for known in loaded.benchmarks}.get(benchmark, benchmark)
+    _choose(loaded.benchmarks, key, "benchmark")
+    chosen = (verdict, reason or [], agreement, compare, id or [], others)
+    print(*write_selection(loaded, Selection(loaded.run(run), key, *chosen)), sep="\n")
+
+
+@app.command()
+def inspect_logs(settings: SettingsFile = PAPER) -> None:
+    """Write examples of all responses as logs of Inspect, for its viewer; needs the environment of `make inspect`."""
+    from generalthinker.reporting.inspect_logs import write_inspect_logs
+
+    loaded, layout = _with_layout(settings)
+    folder = Path(layout.inspect_logs)
+    print(f"{write_inspect_logs(loaded, folder)} logs in {folder}")
 
 
 @app.command()

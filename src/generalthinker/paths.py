@@ -116,6 +116,29 @@ class Layout:
         return f"{self.results}/report.html"
 
     @property
+    def responses(self) -> str:
+        """The index of the response browser: every verdict, without the texts of the responses."""
+        return f"{self.results}/responses.html"
+
+    def response_texts(self, benchmark: str) -> str:
+        """All runs' responses to some questions of one benchmark, on a page of the response browser."""
+        return f"{self.results}/responses/{benchmark}.html"
+
+    def selected_responses(self, run: str, benchmark: str) -> str:
+        """Folder of the pages with one run's responses to one benchmark, which a command writes on request."""
+        return f"{self.results}/responses/{run}/{benchmark}"
+
+    @property
+    def inspect_logs(self) -> str:
+        """Folder of the logs for Inspect's viewer, one per run and benchmark."""
+        return f"{self.results}/inspect/logs"
+
+    @property
+    def inspect_bundle(self) -> str:
+        """Folder of these logs with the viewer itself, for a web server."""
+        return f"{self.results}/inspect/bundle"
+
+    @property
     def gpu_check(self) -> str:
         """What `generalthinker check --gpu` found last."""
         return f"{self.results}/gpu_check.json"

@@ -13,7 +13,7 @@ from generalthinker.disk import require_folder, require_writable
 from generalthinker.errors import StageError
 from generalthinker.paths import Layout
 from generalthinker.records import slug
-from generalthinker.reporting import cells, families, tables
+from generalthinker.reporting import agreement, cells, families, tables
 from generalthinker.slurm import refuse_orphans, use_clients
 from generalthinker.sweep import hold_session
 from generalthinker.training.launcher import require_reporter
@@ -125,6 +125,20 @@ def figure_inputs(wildcards):
         for run in needed.histories
         for path in (layout.history, layout.timing, layout.run_record)
     ]
+
+
+def evaluated_benchmarks():
+    suites = {suite for _, suite in cells.all_evaluations(settings)}
+    return [name for name in settings.benchmarks if settings.suite_of(name) in suites]
+
+
+def evaluated_files(wildcards):
+    graded = [
+        path(run.name, suite)
+        for run, suite in cells.all_evaluations(settings)
+        for path in (layout.grades, layout.generations)
+    ]
+    return graded + benchmark_files(evaluated_benchmarks())
 
 
 wildcard_constraints:

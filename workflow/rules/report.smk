@@ -7,6 +7,7 @@ localrules:
     figure,
     composition,
     report,
+    responses,
     audit,
     adapter,
 
@@ -218,6 +219,55 @@ rule report:
         "Writing the report"
     shell:
         "generalthinker --log {log} report"
+
+
+rule responses:
+    input:
+        evaluated_files,
+    output:
+        layout.responses,
+        [layout.response_texts(slug(name)) for name in evaluated_benchmarks()],
+    log:
+        layout.log("responses"),
+    benchmark:
+        layout.benchmark_file("responses")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+    params:
+        code=fingerprint_with_imports("reporting/responses.py"),
+        compared=[asdict(one) for one in agreement.comparisons(settings)],
+    message:
+        "Writing the response browser"
+    shell:
+        "generalthinker --log {log} responses"
+
+
+# Optional, and part of no other target: Inspect's viewer, in the environment that `make inspect` installs.
+rule inspect:
+    input:
+        evaluated_files,
+    output:
+        logs=directory(layout.inspect_logs),
+        bundle=directory(layout.inspect_bundle),
+    log:
+        layout.log("inspect"),
+    benchmark:
+        layout.benchmark_file("inspect")
+    conda:
+        "../../envs/inspect.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        code=fingerprint_with_imports("reporting/inspect_logs.py"),
+        environment=Path(workflow.basedir) / ".venv-inspect/bin",
+    message:
+        "Writing logs for Inspect, and its viewer"
+    shell:
+        "export PATH={params.environment}:${{CONDA_PREFIX:+$CONDA_PREFIX/bin:}}$PATH; "
+        "generalthinker --log {log} inspect-logs; "
+        "inspect view bundle --log-dir {output.logs} --output-dir {output.bundle} &>> {log}"
 
 
 rule audit:

@@ -2,12 +2,10 @@
 
 import base64
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from generalthinker.config.data import PackageModelSettings, RandomModelSettings, TinyGeometry
 from generalthinker.config.settings import Settings
@@ -20,7 +18,9 @@ from generalthinker.reporting.cells import all_evaluations, all_runs
 from generalthinker.reporting.comparison import explained, summary
 from generalthinker.reporting.display import Display, spoken
 from generalthinker.reporting.findings import findings
-from generalthinker.reporting.measure import NO_BOX_REASONS, join_distinct
+from generalthinker.reporting.health import NOTICED, health
+from generalthinker.reporting.measure import join_distinct
+from generalthinker.reporting.pages import render
 from generalthinker.reporting.progress import history_rows
 from generalthinker.reporting.questions import describe_questions
 from generalthinker.reporting.rows import join_rows
@@ -28,37 +28,15 @@ from generalthinker.reporting.statistics import percent
 from generalthinker.reporting.tables import rows
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How well one run's responses could be graded: counts of responses, mean tokens per response."""
-
-    run: str
-    responses: int
-    no_box: int
-    truncated: int
-    tokens: float
-    suites: int
-
-    def share(self, count: int) -> float:
-        """Return `count` of the responses in percent."""
-        return 100 * count / max(1, self.responses)
-
-
 def write_report(settings: Settings, out: Path) -> None:
     """Write the experiment as one HTML page that loads no other file; it names the results that do not exist yet.
 
     Accuracies are in percent. The same results give the same bytes.
     """
-    environment = Environment(
-        loader=PackageLoader("generalthinker.reporting", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     frame = audit(settings)
     reproduced = frame[frame["check"] == "reproduced"]
-    page = environment.get_template("report.html.j2").render(
+    page = render(
+        "report.html.j2",
         name=settings.name,
         seeds=settings.seeds,
         models=[describe_model(settings, name) for name in settings.models],
@@ -70,6 +48,7 @@ def write_report(settings: Settings, out: Path) -> None:
         questions=describe_questions(settings),
         composition=_embedded(settings, "composition"),
         health=health(settings),
+        noticed=NOTICED,
         benchmarks=_benchmarks(settings),
         reported=settings.reported_values,
         findings=frame[frame["check"] != "reproduced"].to_dict("records"),
@@ -79,28 +58,6 @@ def write_report(settings: Settings, out: Path) -> None:
         agreement=f"{summary(list(reproduced['verdict']))}. {explained(settings)}",
     )
     write_text(out, page)
-
-
-def health(settings: Settings) -> list[Health]:
-    """Return, per evaluated run, how many responses had no usable box or were truncated, from the existing grades."""
-    layout = Layout(settings.results)
-    frames_of_run: dict[str, list[Any]] = {}
-    for run, suite in all_evaluations(settings):
-        path = Path(layout.grades(run.name, slug(suite)))
-        if path.exists():
-            frame = pq.read_table(path, columns=["reason", "truncated", "tokens"]).to_pandas()
-            frames_of_run.setdefault(run.name, []).append(frame)
-    return [
-        Health(
-            run,
-            responses=sum(len(frame) for frame in frames),
-            no_box=sum(int(frame["reason"].isin(NO_BOX_REASONS).sum()) for frame in frames),
-            truncated=sum(int(frame["truncated"].sum()) for frame in frames),
-            tokens=sum(float(frame["tokens"].sum()) for frame in frames) / max(1, sum(len(frame) for frame in frames)),
-            suites=len(frames),
-        )
-        for run, frames in frames_of_run.items()
-    ]
 
 
 def describe_model(settings: Settings, name: str) -> dict[str, str]:
