@@ -127,8 +127,8 @@ def compare(first: Answers, second: Answers, clusters: list[np.ndarray]) -> Diff
     """
     seeds = max(first.right[0].shape[0], second.right[0].shape[0])
     pairs = [(np.asarray(a, float), np.asarray(b, float)) for a, b in zip(first.right, second.right, strict=True)]
-    only_first = float(np.mean([np.mean(np.clip(a - b, 0, 1)) for a, b in pairs]))
-    only_second = float(np.mean([np.mean(np.clip(b - a, 0, 1)) for a, b in pairs]))
+    only_first = float(np.mean([np.mean(np.maximum(a - b, 0)) for a, b in pairs]))
+    only_second = float(np.mean([np.mean(np.maximum(b - a, 0)) for a, b in pairs]))
     gaps = [np.broadcast_to(a - b, (seeds, a.shape[1])) for a, b in pairs]
     names = np.concatenate(clusters)
     alone = len(set(names)) == len(names)
