@@ -153,6 +153,7 @@ evaluation: {suites: {new: [Toy-New]}}
 def test_a_new_benchmark_plans_its_own_jobs_alone(project):
     # Its own row and the average of its group, for the four runs of the table; and its line of Table 3.
     expected = {"benchmark": 1, "overlap": 1, "generate": 4, "grade": 4, "table_row": 3, "table": 2}
+    expected |= {"differences": 1}
     assert planned(project, NEW_BENCHMARK) == expected
     # Beyond Snakemake's checksum limit, an input counts as changed when its time of modification is newer.
     jobs = planned(project, NEW_BENCHMARK, options=("--max-checksum-file-size", "1"))
@@ -170,7 +171,9 @@ def test_the_training_questions_that_occur_in_a_new_benchmark_are_counted_and_sh
     table = (project / "results/demo/table1.md").read_text()
     assert f"Training questions that occur in a benchmark: Toy-New {counted}." in table
     jobs = planned(project)
-    assert set(jobs) <= {"table_row", "table"}, "going back to the old configuration writes tables and nothing else"
+    assert set(jobs) <= {"table_row", "differences", "table"}, (
+        "going back to the old configuration writes tables and nothing else"
+    )
     snakemake(project, "--cores", "2")
     assert planned(project) == {}
 

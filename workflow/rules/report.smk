@@ -55,7 +55,8 @@ rule differences:
     resources:
         mem_mb=2000,
     params:
-        table=lambda w: settings.tables[w.table].model_dump(),
+        table=lambda w: settings.tables[w.table].model_dump(exclude={"title"}),
+        margin=settings.equivalence_margin,
         code=fingerprint_with_imports("reporting/differences.py"),
     message:
         "Testing the differences in {wildcards.table}"

@@ -104,7 +104,7 @@ def write_comparison(settings: Settings, table: str, csv_file: Path, md: Path, p
 def _markdown(settings: Settings, table: str, found: list[Compared]) -> str:
     from tabulate import tabulate
 
-    heading = f"# {spoken(table)} beside the paper's: {settings.tables[table].title}"
+    heading = f"# {spoken(table)} beside the paper's"
     explanation = f"{summary([cell.verdict for cell in found])}. {explained(settings)}"
     headers = ["group", "row", "column", "ours", "paper", "difference", "95 % interval", "verdict"]
     lines = [

@@ -211,7 +211,7 @@ def write_differences(settings: Settings, table: str, csv: Path, md: Path) -> No
 
 
 def _markdown(settings: Settings, table: str, frame: pd.DataFrame) -> str:
-    heading = f"# Differences in {spoken(table)}: {settings.tables[table].title}"
+    heading = f"# Differences in {spoken(table)}"
     if frame.empty:
         return f"{heading}\n\nThis table compares no runs.\n"
     told = int(frame["verdict"].isin((HIGHER, LOWER)).sum())
