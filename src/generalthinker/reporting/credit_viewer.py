@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Iterable
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,7 +80,8 @@ def columns(method: Method) -> list[Column]:
     for panel in method.quantities:
         label, _, equations = panel.label.partition("\n")
         named = [(panel.column, label), *([panel.overlay] if panel.overlay else [])]
-        for (name, shown), about in zip_longest(named, panel.about, fillvalue=""):
+        for place, (name, shown) in enumerate(named):
+            about = panel.about[place] if panel.about else ""
             first = shown.partition(",")[0]  # a panel's label names its overlay too
             own.append(Column(name, first, f"{about} ({equations})" if equations else about, signed=True))
     own = own or [Column("advantage", "advantage", "the response's, Â", signed=True)]
