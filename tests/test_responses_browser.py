@@ -143,7 +143,7 @@ def test_nasty_questions_and_very_long_responses_are_shown_as_they_are(page, lay
     page.wait_for_selector(".card")
     assert page.locator(".question").text_content() == f"Which? {NASTY}"
     page.keyboard.press("ArrowRight")
-    assert page.locator("h2").text_content() == "Choice c'3"
+    page.wait_for_function("document.querySelector('h2').textContent === \"Choice c'3\"")
     assert page.locator(".card .text").nth(2).text_content() == rf"{LONG} \boxed{{A}}"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "a long line is broken"
     page.keyboard.press("Escape")

@@ -80,8 +80,8 @@ def columns(method: Method) -> list[Column]:
     for panel in method.quantities:
         label, _, equations = panel.label.partition("\n")
         named = [(panel.column, label), *([panel.overlay] if panel.overlay else [])]
-        abouts = [*panel.about, *[""] * (len(named) - len(panel.about))]
-        for (name, shown), about in zip(named, abouts, strict=False):
+        for place, (name, shown) in enumerate(named):
+            about = panel.about[place] if panel.about else ""
             first = shown.partition(",")[0]  # a panel's label names its overlay too
             own.append(Column(name, first, f"{about} ({equations})" if equations else about, signed=True))
     own = own or [Column("advantage", "advantage", "the response's, Â", signed=True)]
