@@ -147,7 +147,7 @@ def test_nasty_questions_and_very_long_responses_are_shown_as_they_are(page, lay
     assert page.locator(".card .text").nth(2).text_content() == rf"{LONG} \boxed{{A}}"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "a long line is broken"
     page.keyboard.press("Escape")
-    assert page.locator("#list").is_visible()
+    page.locator("#list").wait_for(state="visible")
     page.goto(f"{Path(layout.response_texts('Numbers-co')).as_uri()}#Numbers%20%26%20co/n1")
     page.wait_for_selector(".card")
     assert page.locator(".question").text_content() == f"How many? {LATEX}"
