@@ -1,6 +1,6 @@
 """A real browser for tests of written pages: Debian's chromium, driven by playwright. Without one of them, a skip.
 
-A test file imports the fixtures: `from browser import browser, page  # noqa: F401`, and has the marker `browser`.
+conftest.py imports the fixtures, so that all tests of a process share one browser; a test has the marker `browser`.
 """
 
 import os

@@ -11,6 +11,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import hypothesis
 import pytest
 
+from browser import browser, page  # noqa: F401
 from slurm_sweeps import cluster, sweep, undisturbed  # noqa: F401 (fixtures)
 
 # A shell without job control starts background commands with SIGINT ignored, and every program that tests start would

@@ -1,43 +1,13 @@
 """The credit viewer in a browser: what it shows is what the data say, and it answers the mouse and the keyboard."""
 
-import os
-import shutil
 import time
-from importlib.util import find_spec
 
 import pytest
 
 from made_up_groups import AWKWARD, data_of, groups, write_page
 from test_credit_page import decoded
 
-CHROMIUM = shutil.which("chromium")
-MISSING = [
-    need
-    for need, found in (
-        ("the program chromium (apt-get install chromium)", CHROMIUM),
-        ("playwright", find_spec("playwright")),
-    )
-    if not found
-]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        bool(MISSING) and os.environ.get("GENERALTHINKER_REQUIRE_BROWSER") != "1",
-        reason=f"needs a browser; missing: {' and '.join(MISSING)}",
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    assert not MISSING
-    with sync_playwright() as playwright:
-        # Chromium's sandbox does not work for root.
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

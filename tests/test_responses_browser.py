@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from browser import browser, page  # noqa: F401
 from evaluated import LATEX, LONG, NASTY, RESPONSES, evaluate, small_settings
 from generalthinker.paths import Layout
 from generalthinker.reporting.responses import Selection, write_responses, write_selection
@@ -24,7 +23,7 @@ def layout(tmp_path_factory) -> Layout:
 
 
 @pytest.fixture
-def index(page, layout):  # noqa: F811
+def index(page, layout):
     """The opened index."""
     page.goto(Path(layout.responses).as_uri())
     page.wait_for_selector("#rows tr")
@@ -117,7 +116,7 @@ def test_the_search_finds_beginnings_of_questions_ids_and_answers(index):
     assert index.locator("#count").text_content() == "0 questions"
 
 
-def test_the_search_on_a_page_with_texts_reads_all_of_them(page, layout):  # noqa: F811
+def test_the_search_on_a_page_with_texts_reads_all_of_them(page, layout):
     page.goto(Path(layout.response_texts("Choice")).as_uri())
     page.wait_for_selector("#rows tr")
     assert search(page, "題目 </SCRIPT>") == ["Choice c/1", "Choice c 2", "Choice c4"]
@@ -138,7 +137,7 @@ def test_a_question_of_the_index_leads_to_its_texts(index):
     assert "broken" not in index.title()
 
 
-def test_nasty_questions_and_very_long_responses_are_shown_as_they_are(page, layout):  # noqa: F811
+def test_nasty_questions_and_very_long_responses_are_shown_as_they_are(page, layout):
     page.goto(f"{Path(layout.response_texts('Choice')).as_uri()}#Choice/c%202")
     page.wait_for_selector(".card")
     assert page.locator(".question").text_content() == f"Which? {NASTY}"
@@ -153,7 +152,7 @@ def test_nasty_questions_and_very_long_responses_are_shown_as_they_are(page, lay
     assert page.locator(".question").text_content() == f"How many? {LATEX}"
 
 
-def test_pages_on_request_begin_with_their_run(page, layout):  # noqa: F811
+def test_pages_on_request_begin_with_their_run(page, layout):
     page.goto(Path(layout.selected_responses(COMPARED["GT"], "Choice"), "page-1.html").as_uri())
     page.wait_for_selector("#rows tr")
     assert shown(page) == ["Choice c 2", "Choice c4", "Choice c5"]
