@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from generalthinker.files import read_parquet, write_text
 from generalthinker.methods.method import Method
 from generalthinker.records import RunSpec
 from generalthinker.reporting.figures import COLOURS
+from generalthinker.reporting.pages import render
 
 UP, DOWN, ONE_SIDED = COLOURS[0], COLOURS[3], COLOURS[2]
 SATURATED_FROM = 98  # percentile of a column's absolute values
@@ -48,15 +48,9 @@ def write_credit_viewer(data: Path, out: Path, run: RunSpec, method: Method) -> 
     The page needs no network. Token numbers are in half precision: three significant digits, 8/3 bytes each.
     """
     frame, metadata = read_parquet(data)
-    environment = Environment(
-        loader=PackageLoader("generalthinker.reporting", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     values = page_data(frame, method, metadata["result_step"])
-    page = environment.get_template("credit_viewer.html.j2").render(
+    page = render(
+        "credit_viewer.html.j2",
         run=run.name,
         method=run.method,
         reward=method.reward,
