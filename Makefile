@@ -7,6 +7,9 @@ CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 BIN := .venv/bin
 READY := .venv/.ready-$(PLATFORM)
 
+# the check of the interpreter, before an environment is made of it
+CHECK_PYTHON = @$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Python 3.11 is needed, $(PYTHON) is {v[0]}.{v[1]}; choose another interpreter: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)")'
+
 .PHONY: help demo rehearsal test thorough recovery bench check-benchmarks check style lint format lock clean
 
 help:
@@ -20,6 +23,7 @@ help:
 	@echo "make check    run style checks, type checks and the fast tests, in less than a minute"
 	@echo "make venv     only install the environment; PLATFORM=cuda on a machine with GPUs"
 	@echo "make lint     run all checks of CI except the tests; make format fixes most problems"
+	@echo "make inspect  install Inspect, a viewer of responses, into an environment of its own"
 	@echo "make lock     resolve envs/*.in again"
 
 demo: $(READY)
@@ -54,12 +58,23 @@ venv: $(READY)
 
 # torch is installed separately: its CPU and CUDA builds share one version, and the package index decides between them.
 $(READY): envs/$(PLATFORM).lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Python 3.11 is needed, $(PYTHON) is {v[0]}.{v[1]}; choose another interpreter: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)")'
+	$(CHECK_PYTHON)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --quiet torch==2.13.0
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps -r envs/$(PLATFORM).lock
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/generalthinker schema workflow/schemas/config.schema.json # for editors: the YAML files refer to it
+	@touch $@
+
+# Inspect's viewer of responses is an option with an environment of its own (docs/responses.md).
+.PHONY: inspect
+inspect: .venv-inspect/.ready
+
+.venv-inspect/.ready: envs/inspect.lock pyproject.toml
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv .venv-inspect
+	.venv-inspect/bin/pip install --disable-pip-version-check --quiet --no-deps -r envs/inspect.lock
+	.venv-inspect/bin/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 recovery: $(READY)
@@ -94,6 +109,7 @@ lock:
 		--config-file cpu.toml --override overrides.txt --no-emit-package torch --no-emit-package triton base.in cpu.in -o cpu.lock
 	cd envs && UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --no-annotate --python-version 3.11 \
 		--python-platform x86_64-manylinux_2_28 --override overrides.txt --no-emit-package torch base.in cuda.in -o cuda.lock
+	cd envs && UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --no-annotate --python-version 3.11 inspect.in -o inspect.lock
 
 clean:
-	rm -rf .venv results/demo .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .venv-inspect results/demo .pytest_cache .ruff_cache .mypy_cache

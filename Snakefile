@@ -4,6 +4,7 @@ from snakemake.utils import min_version
 
 from generalthinker.config.load import read_yaml
 from generalthinker.errors import StageError
+from generalthinker.reporting.made import described_results
 
 min_version("9.27")
 
@@ -48,12 +49,24 @@ rule evaluations:
         ],
 
 
+# The tables whose accuracies the paper reports, beside its values.
+rule comparisons:
+    input:
+        [
+            layout.comparison(name, "md")
+            for name in settings.tables
+            if families.families(settings, name)
+        ],
+
+
 rule all:
     default_target: True
     input:
         rules.report.output,
+        rules.responses.output,
         rules.evaluations.input,
         rules.audit.output if settings.reported_values else [],
+        rules.comparisons.input if settings.reported_values else [],
 
 
 rule tables:
@@ -86,7 +99,4 @@ onstart:
 
 
 onsuccess:
-    print(
-        f"Results of {settings.name}: {settings.results}/ (report: {layout.report})",
-        file=sys.stderr,
-    )
+    print(described_results(settings), file=sys.stderr)

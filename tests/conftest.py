@@ -11,6 +11,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import hypothesis
 import pytest
 
+from browser import browser, page  # noqa: F401
 from slurm_sweeps import cluster, sweep, undisturbed  # noqa: F401 (fixtures)
 
 # A shell without job control starts background commands with SIGINT ignored, and every program that tests start would
@@ -23,7 +24,7 @@ hypothesis.settings.load_profile("patient")
 
 
 # How the source of a test file shows that it takes long: marked so, trains the tiny model or starts other programs.
-LONG = re.compile(r"mark\.(slow|slurm|vllm)|\b(tiny_model|tiny_verifier|subprocess)\b")
+LONG = re.compile(r"mark\.(slow|slurm|vllm|browser)|\b(tiny_model|tiny_verifier|subprocess)\b")
 
 
 def pytest_addoption(parser):

@@ -1,5 +1,9 @@
-"""A small HTTP server that stands for the Hugging Face hub: repositories from a folder, one gated, slow on demand."""
+"""A small HTTP server that stands for the Hugging Face hub: repositories from a folder, one gated, slow on demand.
 
+Models can be uploaded to it with the token; every file goes as a regular one, never through the storage of large files.
+"""
+
+import base64
 import hashlib
 import json
 import re
@@ -10,10 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import yaml
+
 API = re.compile(
-    r"/api/(?P<kind>models|datasets)/(?P<id>[^/]+/[^/]+)/(?P<what>revision|tree|auth-check)(/(?P<rev>[^/]+))?"
+    r"/api/(?P<kind>models|datasets)/(?P<id>[^/]+/[^/]+)/(?P<what>revision|tree|auth-check)"
+    r"(/(?P<rev>[^/]+)(/(?P<below>.+))?)?"
 )
 FILE = re.compile(r"/(?P<kind>datasets/)?(?P<id>[^/]+/[^/]+)/resolve/(?P<rev>[^/]+)/(?P<path>.+)")
+UPLOAD = re.compile(r"/api/models/(?P<id>[^/]+/[^/]+)/(?P<what>preupload|commit)/main")
 TOKEN = "hf_accepted"
 
 
@@ -27,6 +35,7 @@ class Hub(ThreadingHTTPServer):
         self.root, self.gated = root, gated
         self.pause = 0.0  # seconds before every 16 kB of a file
         self.sent: list[str] = []  # files that were sent whole, as often as they were
+        self.created: dict[str, bool] = {}  # repository that was made by an upload → whether it is private
 
     @property
     def url(self) -> str:
@@ -79,6 +88,41 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._reply(404, b"", {"X-Error-Code": "RepoNotFound"})
 
+    def do_POST(self):
+        path, body = urlsplit(self.path).path, self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self._reply(401, b'{"error": "Invalid username or password."}', {})
+        elif path == "/api/repos/create":
+            asked = json.loads(body)
+            repository = f"{asked['organization']}/{asked['name']}"
+            if repository in self.server.created:
+                self._reply(409, b"{}", {})
+            else:
+                self.server.created[repository] = asked["visibility"] == "private"
+                self._json({"url": f"{self.server.url}/{repository}"})
+        elif path == "/api/validate-yaml":
+            _, header, _ = json.loads(body)["content"].split("---\n", 2)
+            wrong = [] if isinstance(yaml.safe_load(header), dict) else [{"message": "no mapping"}]
+            self._json({"errors": wrong, "warnings": []}, 400 if wrong else 200)
+        elif (match := UPLOAD.fullmatch(path)) and match["id"] in self.server.created:
+            self._upload(match, body)
+        else:
+            self._reply(404, b"", {"X-Error-Code": "RepoNotFound"})
+
+    def _upload(self, match: re.Match, body: bytes):
+        if match["what"] == "preupload":
+            files = [{"path": file["path"], "uploadMode": "regular"} for file in json.loads(body)["files"]]
+            self._json({"files": [{**file, "shouldIgnore": False} for file in files]})
+            return
+        lines = [json.loads(line) for line in body.splitlines()]
+        contents = {line["value"]["path"]: line["value"]["content"] for line in lines if line["key"] == "file"}
+        self.server.add("models", match["id"], {path: base64.b64decode(text) for path, text in contents.items()})
+        commit = self.server.commit(match["id"])
+        self._json({"commitOid": commit, "commitUrl": f"{self.server.url}/{match['id']}/commit/{commit}"})
+
+    def _json(self, answer: object, status: int = 200):
+        self._reply(status, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+
     def _folder(self, kind: str, repository: str, revision: str | None) -> Path | None:
         """Return the repository's files, or None after an error was sent."""
         folder = self.server.root / kind / repository
@@ -100,7 +144,10 @@ class Handler(BaseHTTPRequestHandler):
         folder = self._folder(match["kind"], match["id"], match["rev"])
         if folder is None or (match["what"] == "auth-check" and self._denied(match["id"])):
             return
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        if match["below"] and not (folder / match["below"]).is_dir():
+            self._reply(404, b"", {"X-Error-Code": "EntryNotFound"})
+            return
+        files = sorted(path for path in (folder / (match["below"] or "")).rglob("*") if path.is_file())
         names = [str(path.relative_to(folder)) for path in files]
         answer: object = {"id": match["id"], "sha": self.server.commit(match["id"])}
         if match["what"] == "revision":
@@ -110,7 +157,7 @@ class Handler(BaseHTTPRequestHandler):
                 {"type": "file", "path": name, "size": path.stat().st_size, "oid": _etag(path)}
                 for name, path in zip(names, files, strict=True)
             ]
-        self._reply(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+        self._json(answer)
 
     def _file(self, match: re.Match):
         folder = self._folder("datasets" if match["kind"] else "models", match["id"], match["rev"])

@@ -44,6 +44,7 @@ ALLOWED = {
     "training": FOUNDATION | {"rewards", "answers"},
     "generation": FOUNDATION,
     "reporting": FOUNDATION,
+    "publishing": FOUNDATION | {"reporting"},
 }
 FRAMEWORKS = {"torch", "transformers", "trl", "peft", "vllm", "accelerate", "datasets"}
 
@@ -113,7 +114,7 @@ def names_of_methods() -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("part", ["training", "reporting", "generation"])
+@pytest.mark.parametrize("part", ["training", "reporting", "generation", "publishing"])
 def test_no_stage_names_a_method_or_a_knob(part):
     assert {"GeneralThinker", "modulation_strength", "AM", "strength", "reward_floor"} <= names_of_methods()
     for file in files_of(part):

@@ -79,19 +79,20 @@ def test_reproduced_values_stand_beside_reported_ones(paper: Settings, tmp_path:
     row.parent.mkdir(parents=True)
     place = "table1,Math & STEM,AMC23"
     row.write_text(
-        "table,group,row,column,accuracy_percent,ci_low,ci_high\n"
-        f"{place},Base,15.00,7.06,29.07\n{place},GeneralThinker,12.50,5.46,26.11\n{place},Extra,1.00,0.00,2.00\n"
+        "table,group,row,column,accuracy_percent,ci_low,ci_high,reported_percent,reported_ci_low,reported_ci_high\n"
+        f"{place},Base,15.00,7.06,29.07,17.50,8.75,31.95\n{place},GeneralThinker,2.50,0.44,12.88,30.00,18.07,45.43\n"
+        f"{place},Extra,1.00,0.00,2.00,,,\n"
     )
     findings = audit(paper)
     reproduced = findings[findings["check"] == "reproduced"]
-    assert reproduced[["column", "difference", "inside"]].to_numpy().tolist() == [
-        ["Base", "-2.50", "yes"],
-        ["GeneralThinker", "-17.50", "no"],
+    assert reproduced[["column", "difference", "verdict"]].to_numpy().tolist() == [
+        ["Base", "-2.50", "cannot tell"],
+        ["GeneralThinker", "-27.50", "differs"],
     ]
     csv, md = tmp_path / "audit.csv", tmp_path / "audit.md"
     write_audit(paper, csv, md)
     assert len(pd.read_csv(csv)) == 5
-    assert "1 of 2 reported values lie in the reproduced 95 % interval" in md.read_text()
+    assert "0 × agrees, 1 × differs, 1 × cannot tell" in md.read_text()
     assert "table6, Average (General), 0.2: 34.96 is printed" in md.read_text()
 
 

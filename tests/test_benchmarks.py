@@ -57,6 +57,12 @@ LINES = {
         r"400 \+ 40 written from 2,000 rows \(hub\) in .*",
     ],
     "prompt_lengths": [r"\| (GSM8K|MMLU-Pro) \| 2 \| 0 \| 0\.0 \| \d+ \| \d+ \| \d+ \|"],
+    "responses": [
+        r"4,620 responses of 14 runs",
+        r"index and examples: [\d.]+ s, at most [\d.]+ GiB",
+        r"responses\.html: 0\.\d MB",
+        r"13 pages: \d+\.\d MB, the largest \d\.\d MB",
+    ],
     "rollout_engine": [
         r"\d+ tokens of 4 responses on .*",
         *(

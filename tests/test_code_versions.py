@@ -65,11 +65,11 @@ def test_a_method_of_a_family_includes_the_classes_it_derives_from(package):
 
 
 def test_rows_follow_their_code_and_not_that_of_figures(package):
-    modules = ("reporting/rows.py", "reporting/figures.py", "answers/stage.py")
+    modules = ("reporting/rows.py", "reporting/figures/dynamics.py", "answers/stage.py")
     before = {module: fingerprint_with_imports(module) for module in modules}
-    edit(package / "reporting/figures.py", "SMOOTH_FROM_STEPS = 30", "SMOOTH_FROM_STEPS = 31")
+    edit(package / "reporting/figures/dynamics.py", "SMOOTH_FROM_STEPS = 30", "SMOOTH_FROM_STEPS = 31")
     after = {module: fingerprint_with_imports(module) for module in modules}
-    assert [module for module in modules if before[module] != after[module]] == ["reporting/figures.py"]
+    assert [module for module in modules if before[module] != after[module]] == ["reporting/figures/dynamics.py"]
     edit(package / "reporting/statistics.py", "PLACES = 2", "PLACES = 3")
     assert fingerprint_with_imports("reporting/rows.py") != before["reporting/rows.py"]
     edit(package / "answers/choice.py", '"""', '"""More words. ')

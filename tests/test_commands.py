@@ -44,6 +44,22 @@ def test_the_version_is_printed():
     assert (done.returncode, done.stdout) == (0, f"generalthinker {__version__}\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("generalthinker walk", ["walkthrough"]),
+        ("generalthinker train --oth", ["--other-code"]),
+        ("generalthinker train --settings config/demo.yaml small/GeneralThinker_strength-0.1", [RUN]),
+        ("generalthinker train --settings missing.yaml small", []),
+    ],
+)
+def test_the_shell_completes_commands_options_and_runs(words, expected):
+    shell = {"_GENERALTHINKER_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    command = [Path(sys.executable).parent / "generalthinker"]
+    done = subprocess.run(command, cwd=ROOT, env=tiny.environment(**shell), capture_output=True, text=True, timeout=120)
+    assert (done.stdout.split(), done.stderr) == (expected, "")
+
+
 @pytest.mark.parametrize("arguments", [("check",), ("table", "table7"), ("train", RUN), ("generate", RUN, "toys")])
 def test_results_that_are_a_file_are_named_before_any_work(tmp_path, arguments):
     (tmp_path / "file").write_text("mine")

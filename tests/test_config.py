@@ -302,6 +302,9 @@ def test_only_what_changes_a_result_changes_its_identity(paper):
     assert changed_method("AM+DP", modulation_strength=0.2) == identity, "the run's name says which β it has"
     assert changed_method("AM+DP", bound="tanh") != identity
     assert changed_method("GeneralThinker", bound="tanh") == identity, "another method"
+    content = copy.deepcopy(PAPER)
+    content["models"]["qwen2.5-1.5b"] |= {"licence": "other words", "label": "one and a half"}
+    assert parse_settings(content).training_identity(run) == identity, "what only cards and headings say"
     unbounded = paper.run("qwen2.5-1.5b/AM-only_strength-0.1_seed-1")
     content = copy.deepcopy(PAPER)
     content["methods"]["AM only"]["bound"] = "tanh"

@@ -190,7 +190,7 @@ class Talkative:
     def __init__(self):
         self.answered = 0
 
-    def generate(self, prompts, max_new_tokens):
+    def generate(self, prompts, max_new_tokens, decodings=None):
         for place, of_benchmark in enumerate(prompts):
             self.answered += 1
             yield place, [Generated(os.urandom(100_000).hex(), 3, False) for _ in of_benchmark]

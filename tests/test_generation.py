@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,15 +11,17 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 import tiny
+from generalthinker.answers.stage import grade_file
 from generalthinker.config.load import load
-from generalthinker.files import read_parquet, write_parquet
+from generalthinker.files import read_parquet, write_json, write_parquet
 from generalthinker.generation import EngineUnavailableError, open_engine
-from generalthinker.generation.base import Generated
+from generalthinker.generation.base import Decoding, Generated
 from generalthinker.generation.stage import generate_suite
 from generalthinker.models.tiny import CONTEXT_TOKENS
 from generalthinker.paths import Layout
 from generalthinker.prompts import question_prompt
 from generalthinker.records import RunSpec, slug
+from generalthinker.reporting.measure import GradeFiles, IncompleteResultsError
 
 BASE = RunSpec("small", "Base")
 
@@ -31,7 +34,7 @@ class CountingEngine:
     def __init__(self, fail_at: int | None = None, order: int = 1) -> None:
         self.answered, self.fail_at, self.order = 0, fail_at, order
 
-    def generate(self, prompts, max_new_tokens):
+    def generate(self, prompts, max_new_tokens, decodings=None):
         for place in range(len(prompts))[:: self.order]:
             self.answered += 1
             if self.answered == self.fail_at:
@@ -106,6 +109,70 @@ def test_limit_takes_the_first_questions_only(suite):
     limited = suite.model_copy(update={"benchmarks": benchmarks})
     frame, _ = read_parquet(generate_suite(limited, BASE, "toys", lambda *_: CountingEngine()))
     assert (frame["benchmark"] == name).sum() == 1
+
+
+def sampled(suite, count):
+    """Return the settings with `count` sampled responses to each question of the first benchmark, and its name."""
+    name = next(iter(suite.benchmarks))
+    entry = suite.benchmarks[name].model_copy(update={"samples": count})
+    return suite.model_copy(update={"benchmarks": suite.benchmarks | {name: entry}}), name
+
+
+def test_a_sampled_benchmark_has_several_responses_to_each_question(suite, tiny_model):
+    settings, name = sampled(suite, 3)
+    given = []
+
+    class Recording(CountingEngine):
+        def generate(self, prompts, max_new_tokens, decodings=None):
+            given.append((prompts, decodings))
+            return super().generate(prompts, max_new_tokens)
+
+    out = generate_suite(settings, BASE, "toys", lambda *_: Recording())
+    frame, metadata = read_parquet(out)
+    ids = [row["id"] for row in tiny.questions(16)[:2]]
+    assert list(frame["id"][frame["benchmark"] == name]) == [f"{id}#sample-{n}" for id in ids for n in (1, 2, 3)]
+    assert metadata["settings"]["samples"] == {name: 3}
+    [(prompts, decodings)] = given
+    assert [len(of_list) for of_list in prompts] == [6] + [2] * 7
+    assert prompts[0][0] == prompts[0][2] != prompts[0][3]
+    assert [decoding.temperature for decoding in decodings] == [0.6] + [0.0] * 7
+    grades = out.with_name("grades.parquet")
+    questions = [Path(Layout(settings.results).benchmark(slug(name))) for name in settings.benchmarks]
+    grade_file(out, questions, grades, 1)
+    write_json(Layout(settings.results).benchmark_manifest(slug(name)), {"rows_written": 2})
+    placed = Path(Layout(settings.results).grades(BASE.name, "toys"))
+    placed.parent.mkdir(parents=True)
+    shutil.move(grades, placed)
+    tally, _ = GradeFiles(settings).tally(BASE, name)
+    assert (tally.total, tally.questions) == (6, 2)
+    assert set(GradeFiles(settings).shares(BASE, name)) == set(ids)
+    with pytest.raises(IncompleteResultsError, match="expected 8 responses, found 6"):
+        GradeFiles(sampled(suite, 4)[0]).tally(BASE, name)
+
+
+def test_sampled_settings_change_only_sampled_benchmarks(suite):
+    settings, name = sampled(suite, 3)
+    hotter = settings.evaluation.model_copy(update={"sampling_temperature": 0.9})
+    changed = settings.model_copy(update={"evaluation": hotter})
+    differing = [
+        one for one in suite.benchmarks if changed.generation_identity(one) != settings.generation_identity(one)
+    ]
+    assert differing == [name]
+    assert "samples" not in suite.generation_identity(name)
+    assert settings.benchmark_identity(slug(name)) == suite.benchmark_identity(slug(name))
+
+
+@pytest.mark.parametrize("engine", ["transformers", pytest.param("vllm", marks=pytest.mark.vllm)])
+def test_sampled_responses_vary_and_come_again(tiny_model, tokenizer, engine):
+    prompts = question_prompts(tokenizer, 2)
+    lists = [[prompts[0]] * 6, [prompts[1]]]
+    opened = open_engine(tiny.EVALUATION.model_copy(update={"engine": engine}), tiny_model, None)
+    hot = [Decoding(1.0, 1.0, 7), Decoding()]
+    first, again = (dict(opened.generate(lists, 24, hot)) for _ in range(2))
+    assert first == again
+    assert len({response.text for response in first[0]}) > 1
+    assert first[1] == dict(opened.generate(lists, 24))[1], "the other list is greedy"
+    assert dict(opened.generate(lists, 24, [Decoding(1.0, 1.0, 8), Decoding()]))[0] != first[0]
 
 
 def test_a_prompt_that_does_not_fit_is_kept_as_truncated(suite, caplog):

@@ -20,8 +20,8 @@ UNUSED = FRAMEWORKS | {"pandas", "matplotlib", "scipy", "sympy"}
 
 @pytest.mark.parametrize(
     "module",
-    [f"reporting.{name}" for name in ("cells", "report", "figures", "status", "plan")]
-    + ["answers", "config", "methods"],
+    [f"reporting.{name}" for name in ("cells", "report", "responses", "figures", "status", "plan")]
+    + ["answers", "config", "methods", "publishing.upload"],
 )
 def test_light_modules_load_no_framework_indirectly(module):
     code = f"import sys, generalthinker.{module}; print(sorted({FRAMEWORKS!r} & set(sys.modules)))"

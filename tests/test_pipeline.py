@@ -95,6 +95,16 @@ def test_a_second_run_does_nothing(project):
     assert planned(project) == {}
 
 
+def test_the_folder_of_an_adapter_is_made_once_and_again_when_it_is_deleted(project):
+    target = f"adapters/{RUN}"
+    folder = project / "results/demo" / target
+    snakemake(project, "--cores", "2", also=(target,))
+    assert (folder / "README.md").read_text().count("| 6 |") == 8, "a line per benchmark"
+    assert planned(project, also=(target,)) == {}
+    shutil.rmtree(folder)
+    assert planned(project, also=(target,)) == {"adapter": 1}
+
+
 def test_a_comment_in_the_package_redoes_nothing(project):
     file = project / "src/generalthinker/training/trainer.py"
     file.write_text(file.read_text() + "\n# a comment\n")
@@ -143,6 +153,7 @@ evaluation: {suites: {new: [Toy-New]}}
 def test_a_new_benchmark_plans_its_own_jobs_alone(project):
     # Its own row and the average of its group, for the four runs of the table; and its line of Table 3.
     expected = {"benchmark": 1, "overlap": 1, "generate": 4, "grade": 4, "table_row": 3, "table": 2}
+    expected |= {"differences": 1}
     assert planned(project, NEW_BENCHMARK) == expected
     # Beyond Snakemake's checksum limit, an input counts as changed when its time of modification is newer.
     jobs = planned(project, NEW_BENCHMARK, options=("--max-checksum-file-size", "1"))
@@ -160,7 +171,9 @@ def test_the_training_questions_that_occur_in_a_new_benchmark_are_counted_and_sh
     table = (project / "results/demo/table1.md").read_text()
     assert f"Training questions that occur in a benchmark: Toy-New {counted}." in table
     jobs = planned(project)
-    assert set(jobs) <= {"table_row", "table"}, "going back to the old configuration writes tables and nothing else"
+    assert set(jobs) <= {"table_row", "differences", "table"}, (
+        "going back to the old configuration writes tables and nothing else"
+    )
     snakemake(project, "--cores", "2")
     assert planned(project) == {}
 
@@ -207,9 +220,9 @@ def test_results_follow_the_code_of_their_stage_alone(project):
     assert not {"train", "generate"} & set(jobs)
     edit(project, "answers/choice.py", "MAX_CHARACTERS = 5001", "MAX_CHARACTERS = 5000")
     edit(project, "reporting/statistics.py", "PLACES = 2", "PLACES = 3")
-    assert set(planned(project)) == {"table_row", "table"}
+    assert set(planned(project)) == {"table_row", "differences", "table"}
     edit(project, "reporting/statistics.py", "PLACES = 3", "PLACES = 2")
-    edit(project, "reporting/figures.py", "SMOOTH_FROM_STEPS = 30", "SMOOTH_FROM_STEPS = 31")
+    edit(project, "reporting/figures/dynamics.py", "SMOOTH_FROM_STEPS = 30", "SMOOTH_FROM_STEPS = 31")
     assert planned(project) == {}
 
 

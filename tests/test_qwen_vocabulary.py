@@ -20,8 +20,9 @@ from generalthinker.models import qwen_vocabulary
 from generalthinker.models.qwen_vocabulary import NoVocabularyError, qwen_tokenizer, read_ranks
 from generalthinker.reporting.walkthrough import draw_walkthrough
 from generalthinker.rewards import Rollout, reasoning_prefix
+from generalthinker.training.groups import token_texts
 from generalthinker.training.scoring import encode_spans, prefix_tokens, span_logps
-from generalthinker.training.walkthrough import token_texts, write_table
+from generalthinker.training.walkthrough import write_table
 
 pytestmark = pytest.mark.skipif(
     find_spec("dashscope") is None,

@@ -16,7 +16,8 @@ from generalthinker.config.reporting import AverageTable
 from generalthinker.files import write_json, write_parquet
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec
-from generalthinker.reporting import cells, figures, report, rows, status, tables, writers
+from generalthinker.reporting import cells, families, figures, report, rows, status, tables, writers
+from generalthinker.reporting.differences import write_differences
 from generalthinker.reporting.display import spoken
 from generalthinker.reporting.measure import IncompleteResultsError
 from generalthinker.reporting.statistics import interval_of_mean, percent, sample_deviation, wilson
@@ -123,6 +124,8 @@ def results(settings: Settings) -> Layout:
     for name, size in SIZES.items():
         manifest = {"dataset": "synthetic", "subset": name, "split": "test", "revision": None, "rows_written": size}
         write_json(layout.benchmark_manifest(name), manifest | {"sha256": "f" * 64, "origin": "made here"})
+        ids = [f"{name}-{index}" for index in range(size)]
+        write_parquet(layout.benchmark(name), pd.DataFrame({"id": ids, "question": ids, "domain": name}))
     for display in [*settings.tables, *settings.figures]:
         needed = (
             [pair for row in tables.rows(settings, display).values() for pair in cells.evaluations(settings, row)]
@@ -145,7 +148,10 @@ def write_rows(settings: Settings, table: str) -> list[Path]:
 
 
 def write_table(settings: Settings, table: str) -> tuple[Path, Path, Path]:
-    csv, md, tex = (Path(Layout(settings.results).display(table, suffix)) for suffix in ("csv", "md", "tex"))
+    layout = Layout(settings.results)
+    csv, md, tex = (Path(layout.display(table, suffix)) for suffix in ("csv", "md", "tex"))
+    if families.families(settings, table):
+        write_differences(settings, table, *(Path(layout.differences(table, suffix)) for suffix in ("csv", "md")))
     writers.write_table(settings, table, write_rows(settings, table)[::-1], csv, md, tex)
     return csv, md, tex
 
@@ -182,9 +188,9 @@ def test_percent_rounds_halves_up(value: Fraction) -> None:
 def test_row_counts_averages_and_seeds(settings: Settings, results: Layout) -> None:
     write_rows(settings, "main")
     assert Path(results.row("main", "Sums")).read_text().splitlines()[0] == (
-        "table,group,row,column,accuracy_percent,ci_low,ci_high,correct,total,responses,no_box,truncated,seeds,std,runs,"
-        "engine,engine_version,dtype,tensor_parallel_size,eval_seed,device,commit,reported_percent,"
-        "training_overlap,other_code"
+        "table,group,row,column,accuracy_percent,ci_low,ci_high,correct,total,responses,no_box,truncated,"
+        "minimum_detectable,seeds,std,runs,engine,engine_version,dtype,tensor_parallel_size,eval_seed,device,commit,"
+        "reported_percent,reported_ci_low,reported_ci_high,training_overlap,other_code"
     )
     base, trained = rows.read_row(Path(results.row("main", "Sums")))
     assert (base["accuracy_percent"], base["correct"], base["total"], base["seeds"]) == ("25.00", "1", "4", "1")
@@ -208,7 +214,7 @@ def test_row_counts_averages_and_seeds(settings: Settings, results: Layout) -> N
     ("damage", "message"),
     [
         (lambda frame: frame[frame["benchmark"] != "Sums"], "benchmark 'Sums' is missing"),
-        (lambda frame: frame[frame["id"] != "Sums-2"], "expected 4 questions, found 3"),
+        (lambda frame: frame[frame["id"] != "Sums-2"], "expected 4 responses, found 3"),
         (lambda frame: frame.replace("Sums-2", "Sums-1"), "'Sums-1' graded more than once"),
         (lambda frame: frame.replace("Sums-2", "Sums-9"), "'Sums-2' not graded; 'Sums-9' not in the benchmark"),
     ],
@@ -248,24 +254,26 @@ def test_benchmark_table(settings: Settings, results: Layout) -> None:
     ]
     text = md.read_text()
     assert text.startswith("**main: Main & first**\n")
-    assert "25.00 <sub>4.6–69.9</sub> (50.00)" in text
-    assert "**62.50** ± 17.68 <sub>" in text
+    assert "25.00° <sub>4.6–69.9</sub> (50.00)" in text
+    assert "62.50° ± 17.68 <sub>" in text
+    assert re.search(r"\| Sums .*\| +62\.65 \|", text)
     assert "Mean over 2 training seeds" in text
     assert "vllm 0.31.0, float32; bfloat16" in text
     latex = tex.read_text()
-    assert r"\multicolumn{3}{l}{\textit{Math \& co\_1}} \\" in latex
-    assert r"Sums & 25.00 & \textbf{62.50} {\scriptsize $\pm$ 17.68} \\" in latex
+    assert r"\multicolumn{4}{l}{\textit{Math \& co\_1}} \\" in latex
+    assert r"Sums & 25.00\textdegree{} & 62.50\textdegree{} {\scriptsize $\pm$ 17.68} & 62.65 \\" in latex
 
 
-def test_average_table_marks_parts_and_the_best_of_each_column(settings: Settings, results: Layout) -> None:
+def test_average_table_marks_parts_and_what_differs_in_each_column(settings: Settings, results: Layout) -> None:
     csv, md, tex = write_table(settings, "parts")
     assert csv.read_text().splitlines() == [
         "method,AM,TC,DP,Math & co_1,Text",
         "Base,no,no,no,27.50,20.00",
         "GT,yes,no,yes,63.75,40.00",
     ]
-    assert re.search(r"\| GT +\| ✓ +\| +\| ✓ +\| +\*\*63.75\*\*.*\| +\*\*40.00\*\*.*\(20.50\) \|", md.read_text())
+    assert re.search(r"\| GT +\| ✓ +\| +\| ✓ +\| +\*\*63.75\*\*.*\| +40.00°.*\(20.50\) \|", md.read_text())
     assert r"GT & $\checkmark$ &  & $\checkmark$ & \textbf{63.75}" in tex.read_text()
+    assert "Minimum detectable difference: 37.06 points in Math & co_1, 56.03 points in Text" in md.read_text()
 
 
 def test_other_tables(settings: Settings, results: Layout) -> None:
@@ -313,7 +321,7 @@ def test_a_table_without_rows_is_made_of_the_settings_alone(settings: Settings, 
 @given(st.text())
 def test_latex_escapes_every_special_character(text: str) -> None:
     plain = writers.escape(text)
-    for command in ("textbackslash{}", "textasciitilde{}", "textasciicircum{}", *"&%$#_{}"):
+    for command in ("textbackslash{}", "textdegree{}", "textasciitilde{}", "textasciicircum{}", *"&%$#_{}"):
         plain = plain.replace(f"\\{command}", "")
     assert not re.search(r"[&%#_~^]", plain)
     assert plain.count("$") % 2 == 0
@@ -378,7 +386,7 @@ def test_report_is_one_page_with_or_without_results(settings: Settings, results:
     parser = Balanced()
     parser.feed(page)
     assert parser.open == []
-    assert parser.loaded == ["data:image/png;base64,"]
+    assert parser.loaded == ["data:image/png;base64,", "responses.html"]
     for text in (
         "4 × A100",
         "8 (62.50 %)",
@@ -386,7 +394,7 @@ def test_report_is_one_page_with_or_without_results(settings: Settings, results:
         "figure2 is not drawn yet",
         "not finished",
         "Math &amp; co_1",
-        "2 of 2 reported",
+        "× cannot tell",
     ):
         assert text in page, text
     report.write_report(settings.model_copy(update={"results": str(tmp_path / "empty")}), tmp_path / "empty.html")
@@ -441,8 +449,8 @@ def test_a_partial_table_shows_every_cell_that_the_grades_allow(settings: Settin
     ]
     assert md.startswith("**main: PARTIAL, 3 of 10 cells are missing: Main & first**\n")
     assert "PARTIAL: 3 of 10 cells are missing" in md.splitlines()[-1]
-    assert "**25.00**" not in md, "nothing is best while a compared cell is missing"
-    assert "**40.00**" in md
+    assert "**25.00**" not in md, "nothing is marked while results are missing"
+    assert "°" not in md
     assert tex.count("PARTIAL") == 2
     assert not Path(results.display("main", "csv")).exists()
 

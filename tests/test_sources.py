@@ -27,6 +27,7 @@ FIXTURES = [
     ("mmlu_pro", "TIGER-Lab/MMLU-Pro", None, "test", 2),
     ("mmlu_redux", "edinburgh-dawg/mmlu-redux-2.0", None, "test", 2),
     ("supergpqa", "m-a-p/SuperGPQA", None, "train", 2),
+    ("question_answer", "mine/riddles", None, "test", 3),
     ("crossthink_qa", "nvidia/Nemotron-CrossThink", None, "train_qa", 15),
 ]
 
@@ -86,6 +87,16 @@ def test_mmlu_pro_drops_padding_and_the_letter_follows_its_text():
 
 def test_mmlu_redux_reads_all_subsets_with_the_original_label():
     assert [(q.domain, q.answer) for q in read("mmlu_redux")] == [("anatomy", "B. leg"), ("virology", "B. not a cell")]
+
+
+def test_own_questions_have_options_or_none_and_answers_by_text_or_letter():
+    first, second, third = read("question_answer")
+    assert (first.id, first.answer, first.answer_type, first.domain) == ("row-0", "6", "math", "unnamed")
+    assert (second.id, second.answer, second.domain) == ("promise", "A. a promise", "words")
+    assert third.answer == "B. a towel"
+    row = {"question": "?", "options": ["one", "two"], "answer": "three"}
+    with pytest.raises(DataError, match="the answer is 'three'; expected one letter"):
+        adapt(source("question_answer", "a/b", None, "test"), Fetched([row], "mirror"))
 
 
 def test_repeated_ids_are_told_apart():

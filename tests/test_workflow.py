@@ -43,6 +43,25 @@ def test_a_row_of_the_ablation_is_one_run_on_every_suite(tmp_path):
     assert (jobs["train"], jobs["generate"], jobs["grade"], jobs["table_row"]) == (1, 6, 6, 1)
 
 
+def test_the_folder_of_an_adapter_needs_its_run_and_what_the_tables_show_of_it(tmp_path):
+    jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/adapters/qwen2.5-1.5b/AM+TC_strength-0.1_clip-2.0_seed-1")
+    assert (jobs["train"], jobs["adapter"]) == (1, 1)
+    assert jobs["generate"] == jobs["grade"] == 2 * 6, "the base model's accuracies are shown beside the adapter's"
+    jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/adapters/qwen2.5-1.5b/AM+TC_strength-0.15_clip-2.0_seed-1")
+    assert (jobs["train"], jobs["adapter"]) == (1, 1), "a run that no table names"
+
+
+@pytest.mark.parametrize(
+    ("target", "rule"), [("credit/{run}.html", "credit_viewer"), ("walkthroughs/{run}.png", "walkthrough")]
+)
+def test_the_views_of_one_run_need_that_run_alone(tmp_path, target, rule):
+    run = "small/GeneralThinker_strength-0.1_clip-2.0_seed-1"
+    path = f"{tmp_path}/results/{target.format(run=run)}"
+    jobs = plan("--configfile", "config/demo.yaml", *fresh(tmp_path), path)
+    assert (jobs[rule], jobs["train"], jobs["pretrain"]) == (1, 1, 1)
+    assert "generate" not in jobs
+
+
 def test_downloads_are_all_that_needs_a_network(tmp_path):
     jobs = plan(*fresh(tmp_path), "downloads")
     jobs.pop("total")
@@ -75,6 +94,13 @@ def test_everything_is_planned_once(tmp_path):
     jobs = plan(*fresh(tmp_path), "all")
     assert (jobs["train"], jobs["download"], jobs["benchmark"], jobs["table"], jobs["figure"]) == (11, 3, 11, 7, 2)
     assert jobs["generate"] == jobs["grade"] == (11 + 3) * 6
+    assert jobs["responses"] == 1
+    assert "inspect" not in jobs
+
+
+def test_the_viewer_with_an_environment_of_its_own_is_made_only_if_asked_for(tmp_path):
+    jobs = plan(*fresh(tmp_path), f"{tmp_path}/results/inspect/bundle")
+    assert (jobs["inspect"], jobs["generate"], jobs["grade"]) == (1, 84, 84)
 
 
 def test_the_gpu_is_checked_whenever_it_is_asked_for_with_what_a_training_gets(tmp_path):

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -30,11 +30,12 @@ from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
 from generalthinker.sweep import Orphans
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 SettingsFile = Annotated[
     str, typer.Option("--settings", "-s", envvar="GENERALTHINKER_SETTINGS", help="configuration file(s), comma-joined")
 ]
 PAPER = "config/config.yaml"
+Verdict = Literal["right", "wrong"]
 Threads = Annotated[int, typer.Option(help="CPU threads")]
 OtherCodeChoice = Annotated[
     OtherCode,
@@ -43,7 +44,22 @@ OtherCodeChoice = Annotated[
         help="work with the same settings that other code made: stop and ask, use it, or leave it and start over",
     ),
 ]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="model/method[_knob-value …][_seed-n]")]
+
+
+def _run_names(context: typer.Context) -> list[str]:
+    """Return the runs of the configuration's tables and figures, for the shell's completion."""
+    from generalthinker.reporting.cells import all_runs
+
+    try:
+        return [run.name for run in all_runs(_read(context.params.get("settings") or PAPER))]
+    except StageError:  # a message would break the user's command line
+        return []
+
+
+RunName = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="model/method[_knob-value …][_seed-n]", autocompletion=_run_names),
+]
 
 
 @app.command()
@@ -303,21 +319,49 @@ def walkthrough(run: RunName, threads: Threads = 1, settings: SettingsFile = PAP
     """Show what the method makes of one response of a trained run, token by token."""
     loaded, layout = _with_layout(settings)
     spec = loaded.run(run)
-    _compute(threads)
-    import torch
-
+    _prepare_sampling(loaded, threads)
     from generalthinker.reporting.walkthrough import draw_walkthrough
-    from generalthinker.training.launcher import require_rollout_engine
-    from generalthinker.training.start import prepare_vllm
-
-    torch.set_num_threads(threads)
-    require_rollout_engine(loaded.training)
-    prepare_vllm(loaded.training)
     from generalthinker.training.walkthrough import write_walkthrough
 
     table, png, pdf = (Path(layout.walkthrough(run, suffix)) for suffix in ("csv", "png", "pdf"))
     write_walkthrough(loaded, spec, table)
     draw_walkthrough(table, png, pdf, loaded.method(spec))
+
+
+@app.command()
+def credit_viewer(
+    run: RunName,
+    questions: Annotated[
+        int, typer.Option(min=1, help="training questions to show, each with a group of responses")
+    ] = 12,
+    containing: Annotated[str, typer.Option(help="only questions that contain this text, in any case")] = "",
+    threads: Threads = 1,
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Write a page of a run's responses, group by group: rewards, advantages, and what each token was credited with."""
+    loaded, layout = _with_layout(settings)
+    spec = loaded.run(run)
+    _prepare_sampling(loaded, threads)
+    from generalthinker.reporting.credit_viewer import write_credit_viewer
+    from generalthinker.training.groups import write_groups
+
+    data, page = (Path(layout.credit(run, suffix)) for suffix in ("parquet", "html"))
+    write_groups(loaded, spec, data, questions, containing)
+    write_credit_viewer(data, page, spec, loaded.method(spec))
+    print(page)
+
+
+def _prepare_sampling(settings: Settings, threads: int) -> None:
+    """Do what a process must do before it imports the trainer to sample from a run's policy."""
+    _compute(threads)
+    import torch
+
+    from generalthinker.training.launcher import require_rollout_engine
+    from generalthinker.training.start import prepare_vllm
+
+    torch.set_num_threads(threads)
+    require_rollout_engine(settings.training)
+    prepare_vllm(settings.training)
 
 
 @app.command()
@@ -386,6 +430,27 @@ def table(
 
 
 @app.command()
+def differences(table: str, settings: SettingsFile = PAPER) -> None:
+    """Test the differences between the runs of a table, question by question."""
+    from generalthinker.reporting.differences import write_differences
+
+    loaded, layout = _with_layout(settings)
+    _choose(loaded.tables, table, "table")
+    write_differences(loaded, table, *(Path(layout.differences(table, suffix)) for suffix in ("csv", "md")))
+
+
+@app.command()
+def compare(table: str, settings: SettingsFile = PAPER) -> None:
+    """Set a table's accuracies beside the paper's, from its row files: agrees, differs, or cannot tell."""
+    from generalthinker.reporting.comparison import write_comparison
+
+    loaded, layout = _with_layout(settings)
+    _choose(loaded.tables, table, "table")
+    suffixes = ("csv", "md", "png", "pdf")
+    write_comparison(loaded, table, *(Path(layout.comparison(table, suffix)) for suffix in suffixes))
+
+
+@app.command()
 def figure(name: str, settings: SettingsFile = PAPER) -> None:
     """Draw one figure as PNG and PDF."""
     from generalthinker.reporting.figures import write_figure
@@ -405,12 +470,82 @@ def report(settings: SettingsFile = PAPER) -> None:
 
 
 @app.command()
+def responses(
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="instead of the index: this run's responses")] = "",
+    benchmark: Annotated[str, typer.Argument(metavar="[BENCHMARK]", help="to this benchmark, with their texts")] = "",
+    verdict: Annotated[Verdict | None, typer.Option(help="only those with this verdict")] = None,
+    reason: Annotated[list[str] | None, typer.Option(help="only those with this reason; may be repeated")] = None,
+    agreement: Annotated[str, typer.Option(help='only where these runs are right, e.g. "only Base", all, none')] = "",
+    compare: Annotated[str, typer.Option(help="the table whose runs --agreement compares; the first with RUN")] = "",
+    id: Annotated[list[str] | None, typer.Option(help="only the question with this id; may be repeated")] = None,
+    others: Annotated[bool, typer.Option("--others", help="also the texts of all other runs' responses")] = False,
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Write the response browser: the index of all verdicts, or pages with one run's responses to one benchmark."""
+    from generalthinker.reporting.responses import Selection, write_responses, write_selection
+
+    loaded, _ = _with_layout(settings)
+    if not run:
+        print(write_responses(loaded)[0])
+        return
+    key = {slug(known): known for known in loaded.benchmarks}.get(benchmark, benchmark)
+    _choose(loaded.benchmarks, key, "benchmark")
+    chosen = (verdict, reason or [], agreement, compare, id or [], others)
+    print(*write_selection(loaded, Selection(loaded.run(run), key, *chosen)), sep="\n")
+
+
+@app.command()
+def inspect_logs(settings: SettingsFile = PAPER) -> None:
+    """Write examples of all responses as logs of Inspect, for its viewer; needs the environment of `make inspect`."""
+    from generalthinker.reporting.inspect_logs import write_inspect_logs
+
+    loaded, layout = _with_layout(settings)
+    folder = Path(layout.inspect_logs)
+    print(f"{write_inspect_logs(loaded, folder)} logs in {folder}")
+
+
+@app.command()
 def audit(settings: SettingsFile = PAPER) -> None:
     """Compare reproduced with reported values, and name reported values that cannot be right."""
     from generalthinker.reporting.audit import write_audit
 
     loaded, layout = _with_layout(settings)
     write_audit(loaded, Path(layout.display("audit", "csv")), Path(layout.display("audit", "md")))
+
+
+@app.command()
+def adapter(run: RunName, settings: SettingsFile = PAPER) -> None:
+    """Make the folder to share of a finished run: adapter, tokenizer, prompt, and a model card with its accuracies."""
+    from generalthinker.publishing.folder import make_folder
+
+    loaded, _ = _with_layout(settings)
+    print(make_folder(loaded, loaded.run(run)))
+
+
+@app.command()
+def publish(
+    run: RunName,
+    to: Annotated[str, typer.Option(help="the model repository on the hub, as owner/name")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the files, their sizes and the card")] = False,
+    settings: SettingsFile = PAPER,
+) -> None:
+    """Upload the folder that `adapter` makes to the hub; it is made first if it is not there."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    from generalthinker.publishing.upload import describe_upload, folder_of, upload
+
+    loaded, _ = _with_layout(settings)
+    try:
+        validate_repo_id(to or "owner/name")
+        named = "/" in to
+    except HFValidationError:
+        named = False
+    if not named and (to or not dry_run):
+        raise StageError(f"--to {to!r}: expected a repository on the hub as owner/name; --dry-run alone needs none")
+    spec = loaded.run(run)
+    folder = folder_of(loaded, spec)
+    print(describe_upload(folder, to) if dry_run else upload(loaded, spec, folder, to))
 
 
 @app.command()

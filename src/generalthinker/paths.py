@@ -74,6 +74,14 @@ class Layout:
         """One response of the trained policy, token by token, as a table or a figure."""
         return f"{self.results}/walkthroughs/{run}.{suffix}"
 
+    def shared(self, run: str) -> str:
+        """Folder in which a run's adapter is shared: adapter, tokenizer, prompt and model card."""
+        return f"{self.results}/adapters/{run}"
+
+    def credit(self, run: str, suffix: str) -> str:
+        """Groups of responses with the numbers of every token, as a page (the credit viewer) or its data."""
+        return f"{self.results}/credit/{run}.{suffix}"
+
     def generations(self, run: str, suite: str) -> str:
         """Raw responses of one run to one suite."""
         return f"{self.results}/generations/{run}/{suite}.parquet"
@@ -90,6 +98,14 @@ class Layout:
         """A table or figure in the paper's layout."""
         return f"{self.results}/{name}.{suffix}"
 
+    def differences(self, table: str, suffix: str) -> str:
+        """Tests of the differences between the runs of a table."""
+        return f"{self.results}/differences/{table}.{suffix}"
+
+    def comparison(self, table: str, suffix: str) -> str:
+        """A table's accuracies beside the paper's, with a verdict for each."""
+        return f"{self.results}/compare/{table}.{suffix}"
+
     def partial(self, name: str, suffix: str) -> str:
         """A table of the results that exist so far; no rule writes it."""
         return f"{self.results}/partial/{name}.{suffix}"
@@ -98,6 +114,29 @@ class Layout:
     def report(self) -> str:
         """The report, which shows all results on one page."""
         return f"{self.results}/report.html"
+
+    @property
+    def responses(self) -> str:
+        """The index of the response browser: every verdict, without the texts of the responses."""
+        return f"{self.results}/responses.html"
+
+    def response_texts(self, benchmark: str) -> str:
+        """All runs' responses to some questions of one benchmark, on a page of the response browser."""
+        return f"{self.results}/responses/{benchmark}.html"
+
+    def selected_responses(self, run: str, benchmark: str) -> str:
+        """Folder of the pages with one run's responses to one benchmark, which a command writes on request."""
+        return f"{self.results}/responses/{run}/{benchmark}"
+
+    @property
+    def inspect_logs(self) -> str:
+        """Folder of the logs for Inspect's viewer, one per run and benchmark."""
+        return f"{self.results}/inspect/logs"
+
+    @property
+    def inspect_bundle(self) -> str:
+        """Folder of these logs with the viewer itself, for a web server."""
+        return f"{self.results}/inspect/bundle"
 
     @property
     def gpu_check(self) -> str:

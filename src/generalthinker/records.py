@@ -11,6 +11,10 @@ AnswerType = str
 LETTERS = string.ascii_uppercase
 
 
+# Between a question's id and the number of the response, where a benchmark asks for several responses per question.
+SAMPLE = "#sample-"
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One question with its reference answer; the row of every file under `data/`.
@@ -50,6 +54,20 @@ class Grade:
     correct: bool
     extracted: str | None
     reason: str
+
+
+def sample_id(question: str, number: int) -> str:
+    """Return the id of one of several responses to a question.
+
+    >>> sample_id("q7", 2), question_id("q7#sample-2"), question_id("q7")
+    ('q7#sample-2', 'q7', 'q7')
+    """
+    return f"{question}{SAMPLE}{number}"
+
+
+def question_id(id: str) -> str:
+    """Return the id of the question that a response answers."""
+    return id.partition(SAMPLE)[0]
 
 
 def slug(name: str) -> str:

@@ -13,7 +13,7 @@ from generalthinker.disk import require_folder, require_writable
 from generalthinker.errors import StageError
 from generalthinker.paths import Layout
 from generalthinker.records import slug
-from generalthinker.reporting import cells, tables
+from generalthinker.reporting import agreement, cells, families, tables
 from generalthinker.slurm import refuse_orphans, use_clients
 from generalthinker.sweep import hold_session
 from generalthinker.training.launcher import require_reporter
@@ -70,18 +70,75 @@ def row_inputs(wildcards):
         for name in cells.benchmarks(row)
         if row.cells and name in settings.uncompared_benchmarks
     ]
+    records = [
+        path(run.name)
+        for run in row.runs
+        for path in (layout.timing, layout.history, layout.run_record)
+    ]
     return (
         grades
         + overlaps
+        + records
         + [layout.benchmark_manifest(slug(name)) for name in cells.benchmarks(row)]
+    )
+
+
+def row_files(wildcards):
+    return [
+        layout.row(wildcards.table, key)
+        for key in tables.rows(settings, wildcards.table)
+    ]
+
+
+def differences_inputs(wildcards):
+    evaluations = cells.needed_evaluations(settings)[wildcards.table]
+    benchmarks = dict.fromkeys(
+        name
+        for row in tables.rows(settings, wildcards.table).values()
+        for name in cells.benchmarks(row)
+    )
+    return (
+        [layout.grades(run.name, suite) for run, suite in evaluations]
+        + benchmark_files(benchmarks)
+        + [layout.benchmark_manifest(slug(name)) for name in benchmarks]
+    )
+
+
+def adapter_inputs(wildcards):
+    evaluations = cells.evaluations_of_run(settings, settings.run(wildcards.run))
+    suites = dict.fromkeys(suite for _, suite in evaluations)
+    names = [name for suite in suites for name in settings.suite_benchmarks(suite)]
+    uncompared = [name for name in names if name in settings.uncompared_benchmarks]
+    return (
+        [layout.grades(run.name, suite) for run, suite in evaluations]
+        + [layout.benchmark_manifest(slug(name)) for name in names]
+        + [layout.overlap(slug(name)) for name in uncompared]
     )
 
 
 def figure_inputs(wildcards):
     needed = cells.figure_needs(settings, wildcards.figure)
+    if needed.table:
+        return [layout.differences(needed.table, "csv")]
     return [layout.grades(run.name, suite) for run, suite in needed.evaluations] + [
-        layout.history(run.name) for run in needed.histories
+        path(run.name)
+        for run in needed.histories
+        for path in (layout.history, layout.timing, layout.run_record)
     ]
+
+
+def evaluated_benchmarks():
+    suites = {suite for _, suite in cells.all_evaluations(settings)}
+    return [name for name in settings.benchmarks if settings.suite_of(name) in suites]
+
+
+def evaluated_files(wildcards):
+    graded = [
+        path(run.name, suite)
+        for run, suite in cells.all_evaluations(settings)
+        for path in (layout.grades, layout.generations)
+    ]
+    return graded + benchmark_files(evaluated_benchmarks())
 
 
 wildcard_constraints:

@@ -1,11 +1,15 @@
 # Rows, tables, figures, the report and the audit take seconds each, so they run on the submitting machine.
 localrules:
     table_row,
+    differences,
+    compare,
     table,
     figure,
     composition,
     report,
+    responses,
     audit,
+    adapter,
 
 
 rule table_row:
@@ -25,6 +29,9 @@ rule table_row:
     params:
         row=lambda w: asdict(tables.find_row(settings, w.table, w.row)),
         code=fingerprint_with_imports("reporting/rows.py"),
+        kind=lambda w: fingerprint_with_imports(
+            f"reporting/tables/{settings.tables[w.table].kind}.py"
+        ),
         # Names results of other code, so it follows the versions of all code that makes results.
         versions=all_code(),
     message:
@@ -33,9 +40,64 @@ rule table_row:
         "generalthinker --log {log} row {wildcards.table} {wildcards.row}"
 
 
+rule differences:
+    input:
+        differences_inputs,
+    output:
+        csv=layout.differences("{table}", "csv"),
+        md=layout.differences("{table}", "md"),
+    log:
+        layout.log("differences", "{table}"),
+    benchmark:
+        layout.benchmark_file("differences", "{table}")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+    params:
+        table=lambda w: settings.tables[w.table].model_dump(exclude={"title"}),
+        margin=settings.equivalence_margin,
+        code=fingerprint_with_imports("reporting/differences.py"),
+    message:
+        "Testing the differences in {wildcards.table}"
+    shell:
+        "generalthinker --log {log} differences {wildcards.table}"
+
+
+rule compare:
+    input:
+        row_files,
+        reported=settings.reported_values or [],
+    output:
+        csv=layout.comparison("{table}", "csv"),
+        md=layout.comparison("{table}", "md"),
+        png=layout.comparison("{table}", "png"),
+        pdf=layout.comparison("{table}", "pdf"),
+    log:
+        layout.log("compare", "{table}"),
+    benchmark:
+        layout.benchmark_file("compare", "{table}")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=1000,
+    params:
+        margin=settings.equivalence_margin,
+        code=fingerprint_with_imports("reporting/comparison.py"),
+    message:
+        "Setting {wildcards.table} beside the paper's"
+    shell:
+        "generalthinker --log {log} compare {wildcards.table}"
+
+
 rule table:
     input:
-        lambda w: [layout.row(w.table, key) for key in tables.rows(settings, w.table)],
+        row_files,
+        differences=lambda w: (
+            layout.differences(w.table, "csv")
+            if families.families(settings, w.table)
+            else []
+        ),
     output:
         csv=report(
             layout.display("{table}", "csv"),
@@ -57,6 +119,9 @@ rule table:
         table=lambda w: settings.tables[w.table].model_dump(),
         caption=lambda w: tables.kind(settings, w.table).CAPTION,
         code=fingerprint_with_imports("reporting/writers.py"),
+        kind=lambda w: fingerprint_with_imports(
+            f"reporting/tables/{settings.tables[w.table].kind}.py"
+        ),
         # What no row file holds: a change here writes the table again.
         from_settings=lambda w: tables.from_settings(settings, w.table),
     message:
@@ -87,7 +152,10 @@ rule figure:
     params:
         figure=lambda w: settings.figures[w.figure].model_dump(),
         labels={name: model.label for name, model in settings.models.items()},
-        code=fingerprint_with_imports("reporting/figures.py"),
+        code=fingerprint_with_imports("reporting/figures/__init__.py"),
+        kind=lambda w: fingerprint_with_imports(
+            f"reporting/figures/{settings.figures[w.figure].kind}.py"
+        ),
         versions=all_code(),  # as for rows
     message:
         "Drawing {wildcards.figure}"
@@ -154,6 +222,55 @@ rule report:
         "generalthinker --log {log} report"
 
 
+rule responses:
+    input:
+        evaluated_files,
+    output:
+        layout.responses,
+        [layout.response_texts(slug(name)) for name in evaluated_benchmarks()],
+    log:
+        layout.log("responses"),
+    benchmark:
+        layout.benchmark_file("responses")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+    params:
+        code=fingerprint_with_imports("reporting/responses.py"),
+        compared=[asdict(one) for one in agreement.comparisons(settings)],
+    message:
+        "Writing the response browser"
+    shell:
+        "generalthinker --log {log} responses"
+
+
+# Optional, and part of no other target: Inspect's viewer, in the environment that `make inspect` installs.
+rule inspect:
+    input:
+        evaluated_files,
+    output:
+        logs=directory(layout.inspect_logs),
+        bundle=directory(layout.inspect_bundle),
+    log:
+        layout.log("inspect"),
+    benchmark:
+        layout.benchmark_file("inspect")
+    conda:
+        "../../envs/inspect.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        code=fingerprint_with_imports("reporting/inspect_logs.py"),
+        environment=Path(workflow.basedir) / ".venv-inspect/bin",
+    message:
+        "Writing logs for Inspect, and its viewer"
+    shell:
+        "export PATH={params.environment}:${{CONDA_PREFIX:+$CONDA_PREFIX/bin:}}$PATH; "
+        "generalthinker --log {log} inspect-logs; "
+        "inspect view bundle --log-dir {output.logs} --output-dir {output.bundle} &>> {log}"
+
+
 rule audit:
     input:
         tables=[layout.display(name, "csv") for name in settings.tables],
@@ -175,3 +292,35 @@ rule audit:
         "Comparing with the paper's reported values"
     shell:
         "generalthinker --log {log} audit"
+
+
+# Not a part of `all`: what one shares of a run.
+rule adapter:
+    input:
+        adapter_inputs,
+        adapter=layout.adapter("{run}"),
+        record=layout.run_record("{run}"),
+        model=lambda w: layout.model(slug(settings.run(w.run).model)),
+        further_models=lambda w: further_models(w.run),
+        questions=rules.mixture.output,
+    output:
+        directory(layout.shared("{run}")),
+    log:
+        layout.log("adapter", "{run}"),
+    benchmark:
+        layout.benchmark_file("adapter", "{run}")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+    params:
+        code=fingerprint_with_imports("publishing/folder.py"),
+        versions=all_code(),
+        model=lambda w: settings.models[settings.run(w.run).model].model_dump(),
+        evaluation=settings.evaluation.model_dump(
+            include={"dtype", "max_new_tokens", "max_model_len"}
+        ),
+    message:
+        "Making the folder of the adapter of {wildcards.run}"
+    shell:
+        "generalthinker --log {log} adapter {wildcards.run}"

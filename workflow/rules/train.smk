@@ -36,6 +36,7 @@ rule walkthrough:
         model=lambda w: layout.model(slug(settings.run(w.run).model)),
         further_models=lambda w: further_models(w.run),
         adapter=layout.adapter("{run}"),
+        record=layout.run_record("{run}"),
     output:
         csv=layout.walkthrough("{run}", "csv"),
         png=layout.walkthrough("{run}", "png"),
@@ -54,6 +55,34 @@ rule walkthrough:
         "Walking through a response of {wildcards.run}"
     shell:
         "generalthinker --log {log} walkthrough {wildcards.run} --threads {threads}"
+
+
+# Not a part of `all` either.
+rule credit_viewer:
+    input:
+        questions=layout.train,
+        validation=[layout.validation] if settings.training.validate_every else [],
+        model=lambda w: layout.model(slug(settings.run(w.run).model)),
+        further_models=lambda w: further_models(w.run),
+        adapter=layout.adapter("{run}"),
+        record=layout.run_record("{run}"),
+    output:
+        page=layout.credit("{run}", "html"),
+        data=layout.credit("{run}", "parquet"),
+    log:
+        layout.log("credit_viewer", "{run}"),
+    benchmark:
+        layout.benchmark_file("credit_viewer", "{run}")
+    conda:
+        ENVIRONMENT
+    threads: settings.threads.train
+    resources:
+        mem_mb=8000,
+        gpu=1,
+    message:
+        "Showing the token credit of {wildcards.run}"
+    shell:
+        "generalthinker --log {log} credit-viewer {wildcards.run} --threads {threads}"
 
 
 # It has no output files, so that it runs whenever it is asked for and a failed check keeps what it has found.

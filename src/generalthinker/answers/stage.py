@@ -18,7 +18,7 @@ from tqdm import tqdm
 from generalthinker.answers import grade, verifier
 from generalthinker.errors import StageError
 from generalthinker.files import read_parquet, write_parquet
-from generalthinker.records import Grade
+from generalthinker.records import Grade, question_id, sample_id
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def grade_file(generations: Path, questions: list[Path], out: Path, workers: int
     known = _questions(questions)
     _check_ids(responses, known, generations, metadata)
     rows = responses.to_dict("records")
-    jobs = [(row, known[row["benchmark"]][row["id"]]) for row in rows]
+    jobs = [(row, known[row["benchmark"]][question_id(row["id"])]) for row in rows]
     with ThreadPoolExecutor(max(1, workers)) as executor:
         progress = tqdm(executor.map(_verdict, jobs), total=len(jobs), desc="grading", unit="response", mininterval=2)
         verdicts = list(progress)
@@ -103,6 +103,7 @@ def _check_ids(
 ) -> None:
     """Raise GradingError unless every response has a question and every question within its limit has one response."""
     limits = metadata.get("settings", {}).get("benchmarks", {})
+    samples = metadata.get("settings", {}).get("samples", {})
     answered: dict[str, list[str]] = {name: [] for name in known}
     for benchmark, group in responses.groupby("benchmark", sort=False):
         if benchmark not in known:
@@ -113,9 +114,11 @@ def _check_ids(
         answered[str(benchmark)] = group["id"].tolist()
     for benchmark, ids in answered.items():
         expected = list(known[benchmark])[: limits.get(benchmark)]
+        if count := samples.get(benchmark):
+            expected = [sample_id(id, number) for id in expected for number in range(1, count + 1)]
         times = Counter(ids)
         for what, wrong in (
-            ("responses without a question", _sample(i for i in ids if i not in known[benchmark])),
+            ("responses without a question", _sample(i for i in ids if question_id(i) not in known[benchmark])),
             ("questions without a response", _sample(i for i in expected if i not in times)),
             ("questions with two responses", _sample(i for i, count in times.items() if count > 1)),
         ):

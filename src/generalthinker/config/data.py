@@ -37,6 +37,9 @@ class BenchmarkSettings(SourceSettings):
     limit: Count | None = Field(
         None, description="evaluate only the first N questions; for trials, not for reported results"
     )
+    samples: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="sample so many responses to each question and average over them (avg@k); null: one greedy"
+    )
 
 
 class TrainingSourceSettings(SourceSettings):
@@ -70,6 +73,12 @@ class HubModelSettings(Section):
     id: str
     revision: str = Field(description="commit of the model repository")
     label: str = Field(description="short name in table and figure headings, e.g. `1.5B`")
+    licence: str | None = Field(
+        None, description="the model's licence, for the cards of its adapters: the hub's identifier, e.g. `apache-2.0`"
+    )
+    licence_link: str | None = Field(
+        None, description="where the licence's text is; only for a licence that has no identifier on the hub"
+    )
 
 
 class TinyGeometry(Section):
@@ -131,6 +140,8 @@ class RandomModelSettings(Section):
     label: str
     id: str | None = Field(None, description="the hub model in whose place it is; nothing is downloaded")
     revision: str | None = Field(None, description="that model's commit; not used")
+    licence: str | None = Field(None, description="that model's licence; not used")
+    licence_link: str | None = Field(None, description="where that licence's text is; not used")
     hidden_size: Count
     layers: Count
     heads: Count

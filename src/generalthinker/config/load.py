@@ -20,6 +20,9 @@ class SettingsError(StageError, ValueError):
     """The configuration cannot be used; the message says where, what was found and what is allowed."""
 
 
+REMOVABLE = ("tables", "figures")
+
+
 def load(paths: list[str] | list[Path]) -> Settings:
     """Return the settings in `paths`: later files override earlier ones key by key. Raises SettingsError."""
     merged: dict[str, Any] = {}
@@ -46,14 +49,22 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def parse_settings(content: dict[str, Any], origin: str = "configuration") -> Settings:
-    """Return the settings in a mapping; `origin` is named in errors. Raises SettingsError."""
+    """Return the settings in a mapping; `origin` is named in errors. Raises SettingsError.
+
+    A table or figure that is null is left out: so a file laid over another one removes it.
+    """
     lines = moved_keys(content)
     if not lines:
         try:
-            return Settings.model_validate(content)
+            kept = {name: _without_nulls(content[name]) for name in REMOVABLE if name in content}
+            return Settings.model_validate(content | kept)
         except ValidationError as error:
             lines = [line for problem in error.errors() for line in _describe(problem)]
     raise SettingsError("\n".join([f"{origin}: {len(lines)} problem(s)", *(f"  {line}" for line in lines)]))
+
+
+def _without_nulls(section: Any) -> Any:
+    return {name: item for name, item in section.items() if item is not None} if isinstance(section, dict) else section
 
 
 def freeze(settings: Settings) -> Path:

@@ -73,11 +73,14 @@ class _RunTable(Section):
     runs: dict[str, RunChoice] | None = Field(None, description="the runs by label")
     sweep: Sweep | None = Field(None, description="instead of `runs`: one run per value")
     groups: list[str]
+    baseline: str | None = Field(None, description="compare every run with this one alone, instead of with each other")
 
     @model_validator(mode="after")
     def _runs_or_sweep(self) -> Self:
         if (self.runs is None) == (self.sweep is None):
             raise ValueError("a table needs either `runs` or `sweep`")
+        if self.baseline is not None and self.baseline not in self.choices:
+            raise ValueError(f"baseline = {self.baseline!r}: no run of this table; allowed: {list(self.choices)}")
         return self
 
     @property
@@ -98,6 +101,31 @@ class AverageTable(_RunTable):
     kind: Literal["averages"]
 
 
+class MethodTable(_RunTable):
+    """Rows are runs; columns are group averages, differences from the baseline, costs, and what the method needs."""
+
+    kind: Literal["methods"]
+    unit_of_cost: str = Field(description="the run whose training step is the unit of the other runs' steps")
+
+    @model_validator(mode="after")
+    def _names_runs(self) -> Self:
+        if self.baseline is None:
+            raise ValueError(f"a table of methods needs a `baseline`; allowed: {list(self.choices)}")
+        if self.unit_of_cost not in self.choices:
+            raise ValueError(
+                f"unit_of_cost = {self.unit_of_cost!r}: no run of this table; allowed: {list(self.choices)}"
+            )
+        return self
+
+
+class FurtherModelsTable(Section):
+    """Rows are runs whose method uses further models; columns are shares in these models' records and in histories."""
+
+    kind: Literal["further_models"]
+    title: str
+    runs: dict[str, RunChoice] = Field(description="the runs by label")
+
+
 class DatasetTable(Section):
     """Rows are benchmarks with their dataset's id, revision and size (Table 3)."""
 
@@ -115,7 +143,8 @@ class HyperparameterTable(Section):
 
 
 TableSettings = Annotated[
-    BenchmarkTable | AverageTable | DatasetTable | HyperparameterTable, Field(discriminator="kind")
+    BenchmarkTable | AverageTable | MethodTable | FurtherModelsTable | DatasetTable | HyperparameterTable,
+    Field(discriminator="kind"),
 ]
 
 
@@ -138,5 +167,23 @@ class DynamicsFigure(Section):
     runs: dict[str, RunChoice]
 
 
-FigureSettings = Annotated[ScalingFigure | DynamicsFigure, Field(discriminator="kind")]
+class LearningFigure(Section):
+    """Validation accuracy by step and by seconds of training, with one line per run."""
+
+    kind: Literal["learning"]
+    title: str
+    runs: dict[str, RunChoice]
+
+
+class DifferencesFigure(Section):
+    """The differences of a table's runs from its baseline, with intervals; one panel per group."""
+
+    kind: Literal["differences"]
+    title: str
+    table: str
+
+
+FigureSettings = Annotated[
+    ScalingFigure | DynamicsFigure | LearningFigure | DifferencesFigure, Field(discriminator="kind")
+]
 Reported = Annotated[str | None, Field(description="CSV file of the paper's values, shown next to the reproduced ones")]

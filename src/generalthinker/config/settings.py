@@ -13,7 +13,14 @@ from generalthinker.config.data import (
     ModelSettings,
     mirror_folder,
 )
-from generalthinker.config.reporting import FigureSettings, Reported, RunChoice, TableSettings
+from generalthinker.config.reporting import (
+    DifferencesFigure,
+    FigureSettings,
+    LearningFigure,
+    Reported,
+    RunChoice,
+    TableSettings,
+)
 from generalthinker.config.training import EvaluationSettings, TrainingSettings
 from generalthinker.errors import StageError
 from generalthinker.methods import FAMILIES, Method, MethodSettings
@@ -29,6 +36,7 @@ EXECUTION_ONLY = {
     "vllm_memory_share",
     "save_every",
     "keep_checkpoints",
+    "keep_adapters",
     "report_to",
 }
 
@@ -66,6 +74,9 @@ class Settings(Section):
     tables: dict[str, TableSettings] = Field(default_factory=dict)
     figures: dict[str, FigureSettings] = Field(default_factory=dict)
     reported_values: Reported = None
+    equivalence_margin: float = Field(
+        2.0, gt=0, description="points within which two accuracies, ours or the paper's, count as the same"
+    )
 
     @model_validator(mode="after")
     def _references_exist(self) -> Self:
@@ -160,7 +171,7 @@ class Settings(Section):
         for label, choice in choices.items():
             problems += [f"{label}: {problem}" for problem in self._choice_problems(choice)]
             method = self.methods.get(choice.method)
-            if method and not method.trained and getattr(item, "kind", "") in ("dynamics", "hyperparameters"):
+            if method and not method.trained and item.kind in ("dynamics", "learning", "hyperparameters"):
                 problems.append(f"{label}: {choice.method!r} is not trained, so it has no training to show")
         columns = list(self.metrics)
         problems += [
@@ -168,6 +179,10 @@ class Settings(Section):
             for name in getattr(item, "metrics", [])
             if name not in columns
         ]
+        if isinstance(item, LearningFigure) and not self.training.validate_every:
+            problems.append("a learning curve needs validation; set training.validate_every")
+        if isinstance(item, DifferencesFigure) and not hasattr(self.tables.get(item.table), "choices"):
+            problems.append(f"table = {item.table!r}: no table of accuracies; allowed: {self._accuracy_tables}")
         for group in getattr(item, "groups", []):
             if group not in self.groups:
                 problems.append(f"groups: unknown group {group!r}; allowed: {list(self.groups)}")
@@ -190,6 +205,10 @@ class Settings(Section):
                     why = f"{choice.method!r} is of the family {method.family!r}, which has no such knob"
                 problems.append(f"{field}: {why}; leave it out. Knobs that can be set here: {list(values) or 'none'}")
         return problems
+
+    @property
+    def _accuracy_tables(self) -> list[str]:
+        return [name for name, table in self.tables.items() if hasattr(table, "choices")]
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -312,12 +331,12 @@ class Settings(Section):
     def benchmark_identity(self, file_name: str) -> dict[str, Any]:
         """Return everything that determines the questions in a benchmark's file."""
         benchmark = self.benchmarks[self._by_slug(self.benchmarks)[file_name]]
-        return {**benchmark.model_dump(exclude={"group", "limit"}), "seed": self.data.seed}
+        return {**benchmark.model_dump(exclude={"group", "limit", "samples"}), "seed": self.data.seed}
 
     def model_identity(self, model: str) -> dict[str, Any]:
         """Return everything that determines the bytes of a model snapshot; `model` may be its file name."""
         # A package's content is known by its hash.
-        unused = {"label", "package", "version"}
+        unused = {"label", "licence", "licence_link", "package", "version"}
         return self.models[self._by_slug(self.models)[slug(model)]].model_dump(exclude=unused)
 
     @staticmethod
@@ -326,8 +345,11 @@ class Settings(Section):
 
     def generation_identity(self, benchmark: str) -> dict[str, Any]:
         """Return exactly what decides the responses to one benchmark, the questions and the model aside."""
-        evaluation = self.evaluation.model_dump(exclude={"suites", "gpu_memory_utilization", "batch_size"})
-        return {**evaluation, "limit": self.benchmarks[benchmark].limit}
+        entry = self.benchmarks[benchmark]
+        unused = {"suites", "gpu_memory_utilization", "batch_size"}
+        sampling = {"sampling_temperature", "sampling_top_p"} if entry.samples is None else set()
+        evaluation = self.evaluation.model_dump(exclude=unused | sampling)
+        return {**evaluation, "limit": entry.limit, **({"samples": entry.samples} if entry.samples else {})}
 
     def suite_benchmarks(self, suite: str) -> list[str]:
         """Return the benchmarks of `suite`."""

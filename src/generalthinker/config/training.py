@@ -68,6 +68,11 @@ class TrainingSettings(Section):
     keep_checkpoints: Annotated[int, Field(ge=2)] = Field(
         2, description="number of newest checkpoints kept; at least 2, because one may be damaged"
     )
+    keep_adapters: bool = Field(
+        False,
+        description="keep the adapters of these checkpoints when the run is finished, so that the credit viewer can "
+        "show how the credit has changed",
+    )
     validate_every: Count | None = Field(
         300,
         description="optimizer steps between validations; one more validation follows the last step. The adapter with "
@@ -117,5 +122,7 @@ class EvaluationSettings(Section):
     gpu_memory_utilization: Fraction = 0.9
     tensor_parallel_size: Count = 1
     seed: int = 0
+    sampling_temperature: float = Field(0.6, gt=0, description="of benchmarks with `samples`; the others are greedy")
+    sampling_top_p: Fraction = Field(0.95, description="of benchmarks with `samples`")
     batch_size: Count = Field(64, description="prompts per forward pass; only the transformers engine uses it")
     suites: dict[str, list[str]] = Field(description="benchmarks that one engine session evaluates together")

@@ -56,7 +56,7 @@ def adapt(source: SourceSettings, fetched: Fetched, *, tolerant: bool = False) -
         else:
             if not tolerant and not question.answer.strip():
                 raise DataError(_unanswered(source, index, row))
-            questions.append(question)
+            questions.append(question if question.source else replace(question, source=source.dataset))
     if failed and (not tolerant or dropped["unreadable"] > TOLERATED_SHARE * len(fetched.rows)):
         raise DataError(_unreadable(source, *failed, count=dropped["unreadable"], rows=len(fetched.rows)))
     return Adapted(_with_unique_ids(questions), dropped)

@@ -1,12 +1,12 @@
-"""Greedy generation with the engine that `evaluation.engine` chooses."""
+"""Generation with the engine that `evaluation.engine` chooses."""
 
 import logging
 from pathlib import Path
 
 from generalthinker.config.training import EvaluationSettings
-from generalthinker.generation.base import Engine, EngineUnavailableError, Generated
+from generalthinker.generation.base import Decoding, Engine, EngineUnavailableError, Generated
 
-__all__ = ["Engine", "EngineUnavailableError", "Generated", "open_engine"]
+__all__ = ["Decoding", "Engine", "EngineUnavailableError", "Generated", "open_engine"]
 logger = logging.getLogger(__name__)
 
 

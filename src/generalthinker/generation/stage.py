@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from generalthinker.config.settings import Settings
 from generalthinker.files import read_parquet, write_parquet
-from generalthinker.generation import Engine, Generated, open_engine
+from generalthinker.generation import Decoding, Engine, Generated, open_engine
 from generalthinker.generation.base import Prompt
 from generalthinker.identity import identity_of_generation
 from generalthinker.keeping import KeptResult, OtherCode, Store
@@ -18,7 +18,7 @@ from generalthinker.lock import FolderLock
 from generalthinker.paths import Layout
 from generalthinker.prompts import question_prompt
 from generalthinker.provenance import commit, hardware, versions
-from generalthinker.records import RunSpec, slug
+from generalthinker.records import RunSpec, sample_id, slug
 
 RESPONSES = "responses.parquet"
 TOO_LONG = Generated("", 0, True)
@@ -59,11 +59,17 @@ def generate_suite(
             # They may have been generated for a benchmark of another name with the same questions.
             read.append((frame.assign(benchmark=name), session, kept[name].code))
         limits = {name: settings.benchmarks[name].limit for name in names}
+        samples = {name: count for name in names if (count := settings.benchmarks[name].samples)}
         sessions = [session | {"code": code} for _, session, code in read]
         write_parquet(
             out,
             pd.concat([frame for frame, _, _ in read], ignore_index=True),
-            {"run": run.name, "suite": suite, "generation": _common(sessions), "settings": {"benchmarks": limits}},
+            {
+                "run": run.name,
+                "suite": suite,
+                "generation": _common(sessions),
+                "settings": {"benchmarks": limits} | ({"samples": samples} if samples else {}),
+            },
         )
     return out
 
@@ -88,7 +94,8 @@ def _generate(
     total = sum(len(prompts) for _, prompts in asked)
     logger.info("%d questions of %d benchmarks on %s", total, len(names), engine.description["engine"])
     fitting = [[prompt for prompt in prompts if prompt is not None] for _, prompts in asked]
-    for place, responses in engine.generate(fitting, settings.evaluation.max_new_tokens):
+    decodings = [_decoding(settings, name) for name in names]
+    for place, responses in engine.generate(fitting, settings.evaluation.max_new_tokens, decodings):
         name, (ids, prompts) = names[place], asked[place]
         answered = iter(responses)
         given = [TOO_LONG if prompt is None else next(answered) for prompt in prompts]
@@ -104,8 +111,19 @@ def _generate(
         yield name, frame, session
 
 
-def _questions(settings: Settings, tokenizer: Any, name: str) -> tuple[pd.Series, list[Prompt | None]]:
-    """Return ids and prompts of a benchmark's questions; None for a prompt that is longer than the engine takes."""
+def _decoding(settings: Settings, name: str) -> Decoding:
+    """Return how the responses to a benchmark are generated."""
+    evaluation = settings.evaluation
+    if settings.benchmarks[name].samples is None:
+        return Decoding()
+    return Decoding(evaluation.sampling_temperature, evaluation.sampling_top_p, evaluation.seed)
+
+
+def _questions(settings: Settings, tokenizer: Any, name: str) -> tuple[list[str], list[Prompt | None]]:
+    """Return ids and prompts of a benchmark's questions; None for a prompt that is longer than the engine takes.
+
+    With `samples`, every question is asked as often, and each of its responses has an id of its own.
+    """
     questions, _ = read_parquet(Layout(settings.results).benchmark(slug(name)))
     if limit := settings.benchmarks[name].limit:
         questions = questions.head(limit)
@@ -122,7 +140,12 @@ def _questions(settings: Settings, tokenizer: Any, name: str) -> tuple[pd.Series
             len(prompts),
             longest,
         )
-    return questions["id"], fitting
+    ids = questions["id"].tolist()
+    if count := settings.benchmarks[name].samples:
+        return [sample_id(id, number) for id in ids for number in range(1, count + 1)], [
+            prompt for prompt in fitting for _ in range(count)
+        ]
+    return ids, fitting
 
 
 def _common(sessions: list[dict[str, Any]]) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from generalthinker.config.training import EvaluationSettings
 from generalthinker.decoding import without_sampling_parameters
-from generalthinker.generation.base import Generated, Prompt
+from generalthinker.generation.base import Decoding, Generated, Prompt
 
 
 class TransformersEngine:
-    """Greedy generation in left-padded batches of similar length."""
+    """Generation in left-padded batches of similar length."""
 
     def __init__(self, settings: EvaluationSettings, model: Path, adapter: Path | None) -> None:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -38,14 +38,21 @@ class TransformersEngine:
             "device": torch.cuda.get_device_name(0) if self._device == "cuda" else "cpu",
         }
 
-    def generate(self, prompts: list[list[Prompt]], max_new_tokens: int) -> Iterator[tuple[int, list[Generated]]]:
+    def generate(
+        self, prompts: list[list[Prompt]], max_new_tokens: int, decodings: list[Decoding] | None = None
+    ) -> Iterator[tuple[int, list[Generated]]]:
         """Yield (place, responses) for every list in `prompts`, one list after the other."""
         for place, of_list in enumerate(prompts):
-            yield place, self._responses(of_list, max_new_tokens)
+            yield place, self._responses(of_list, max_new_tokens, decodings[place] if decodings else Decoding())
 
     @torch.inference_mode()
-    def _responses(self, prompts: list[Prompt], max_new_tokens: int) -> list[Generated]:
-        """Return one greedy response per prompt, in order."""
+    def _responses(self, prompts: list[Prompt], max_new_tokens: int, decoding: Decoding) -> list[Generated]:
+        """Return one response per prompt, in order."""
+        sampled = decoding.temperature > 0
+        chosen: dict[str, Any] = {"do_sample": sampled}
+        if sampled:
+            torch.manual_seed(decoding.seed)
+            chosen |= {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
         generated: dict[int, Generated] = {}
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         for start in tqdm(range(0, len(order), self._batch_size), desc="batches", mininterval=5):
@@ -55,7 +62,7 @@ class TransformersEngine:
             output = self._model.generate(
                 **batch,
                 max_new_tokens=max_new_tokens,
-                do_sample=False,
+                **chosen,
                 pad_token_id=self._tokenizer.pad_token_id,
             )
             for i, ids in zip(indices, output[:, batch["input_ids"].shape[1] :].tolist(), strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from generalthinker.config.training import EvaluationSettings, max_lora_rank
-from generalthinker.generation.base import EngineUnavailableError, Generated, Prompt
+from generalthinker.generation.base import Decoding, EngineUnavailableError, Generated, Prompt
 from generalthinker.vllm_environment import set_vllm_environment
 
 
@@ -50,30 +50,20 @@ class VllmEngine:
             "device": "cpu" if current_platform.is_cpu() else torch.cuda.get_device_name(0),
         }
 
-    def generate(self, prompts: list[list[Prompt]], max_new_tokens: int) -> Iterator[tuple[int, list[Generated]]]:
+    def generate(
+        self, prompts: list[list[Prompt]], max_new_tokens: int, decodings: list[Decoding] | None = None
+    ) -> Iterator[tuple[int, list[Generated]]]:
         """Yield (place, responses) for every list in `prompts` as soon as its last response is there.
 
         All prompts are queued at once, so that the prompts of the next list fill the batch while the last, long
         responses of one list are still being generated.
         """
-        from vllm import SamplingParams
-
-        # vLLM uses the checkpoint's sampling parameters only where a call has none at all.
-        sampling = SamplingParams(
-            temperature=0.0,
-            top_p=1.0,
-            top_k=0,
-            min_p=0.0,
-            repetition_penalty=1.0,
-            presence_penalty=0.0,
-            frequency_penalty=0.0,
-            max_tokens=max_new_tokens,
-            skip_special_tokens=True,
-        )
         places: dict[str, tuple[int, int]] = {}
         responses: list[dict[int, Generated]] = [{} for _ in prompts]
         for place, of_list in enumerate(prompts):
             tokenised: Any = [{"prompt_token_ids": prompt} for prompt in of_list]
+            decoding = decodings[place] if decodings else Decoding()
+            sampling = [_sampling(decoding, number, max_new_tokens) for number in range(len(of_list))]
             requests = self.llm.enqueue(tokenised, sampling, lora_request=self.adapter, use_tqdm=False)
             for number, request in enumerate(requests):
                 # The output's id is the number before the random suffix.
@@ -94,6 +84,25 @@ class VllmEngine:
                     progress.update()
                     if len(responses[place]) == len(prompts[place]):
                         yield place, [responses[place][number] for number in range(len(prompts[place]))]
+
+
+def _sampling(decoding: Decoding, number: int, max_new_tokens: int) -> Any:
+    """Return the parameters of one prompt; sampled ones have a seed of their own, whatever shares their batch."""
+    from vllm import SamplingParams
+
+    # vLLM uses the checkpoint's sampling parameters only where a call has none at all.
+    return SamplingParams(
+        temperature=decoding.temperature,
+        top_p=decoding.top_p,
+        top_k=0,
+        min_p=0.0,
+        seed=decoding.seed + number if decoding.temperature else None,
+        repetition_penalty=1.0,
+        presence_penalty=0.0,
+        frequency_penalty=0.0,
+        max_tokens=max_new_tokens,
+        skip_special_tokens=True,
+    )
 
 
 def _rank(adapter: Path) -> int:

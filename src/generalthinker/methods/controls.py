@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from generalthinker.methods.generalthinker import GeneralThinker
-from generalthinker.methods.method import Responses, TokenCredit
+from generalthinker.methods.method import Quantity, Responses, TokenCredit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,11 +39,22 @@ class ModulationControl(GeneralThinker):
             )
         return self
 
+    @property
+    def needs(self) -> dict[str, str]:
+        """As GeneralThinker; random numbers need no policy."""
+        return super().needs | {"initial policy": "" if self.change == "random" else "yes"}
+
     def identity(self) -> dict[str, Any]:
         """Return the settings that determine a result: the gate has its own bound, the others have no share."""
         settings = super().identity()
         del settings["bound" if self.change == "gate" else "gate_share"]
         return settings
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """Those of GeneralThinker; the words about s name the change."""
+        signal, *others = super().quantities
+        return (signal._replace(about=(f"{signal.about[0]}; control: {self.change}",)), *others)
 
     def signal(self, responses: Responses) -> "Tensor":
         """Return the signal (B, T) that stands in for s."""

@@ -77,6 +77,11 @@ class GeneralReasoner(Rival):
         """The verifier."""
         return {ROLE: self.verifier}
 
+    @property
+    def needs(self) -> dict[str, str]:
+        """The verifier."""
+        return super().needs | {"verifier": "model"}
+
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[Verdict]:
         """Return the verifier's verdicts; equal prompts are judged once."""
         students = [student_answer(_end_of(scorer.tokenizer, rollout)) for rollout in rollouts]

@@ -1,4 +1,15 @@
-"""GeneralThinker: Likelihood-RL whose advantages are redistributed over the reasoning tokens (equations 7 to 14).
+r"""GeneralThinker: Likelihood-RL whose advantages are redistributed over the reasoning tokens (equations 7 to 14).
+
+    s_t = log π_θ(r_t | x̃, r_<t) − log π_ref(r_t | x, r_<t), without gradient           (7)
+    m_t = (s_t − mean(s)) / (std(s) + 1e-6), over the tokens of r                        (8, 9)
+    m̄_t = c_t − mean(c) with c_t = clip(m_t, −τ, τ); without token clipping m̄_t = m_t    (11)
+    w_t = m̄_t / max|m̄|                                                                  (12, 13)
+    Â_t = Â + β |Â| w_t where the direction is preserved                                 (14)
+    Â_t = Â + β m̄_t where it is not                                                      (10)
+
+Â is the response's advantage; tokens outside the reasoning r keep it. x̃ is the prompt that gives the answer: its user
+turn asks to reason given the final answer, and the assistant's turn begins with `\boxed{a*}`. π_ref is the model before
+the training.
 
 The paper's ablations use some of its parts: AM alone (`clip_threshold: null, direction_preserving: false`), AM+TC
 (`direction_preserving: false`), AM+DP (`clip_threshold: null`), and all three.
@@ -45,14 +56,24 @@ class GeneralThinker(LikelihoodRL):
     def quantities(self) -> tuple[Quantity, ...]:
         """The quantities s, m (with the clipped m̄), w if DP is on, and the token advantages."""
         threshold = self.clip_threshold
+        s = "log-probability of the token if the policy is told the answer, minus that under the initial policy"
+        m = "s in standard deviations from its mean over the reasoning"
         if threshold is None:
-            deviation = Quantity("m", "m\neq. 8, 9")
+            deviation = Quantity("m", "m\neq. 8, 9", about=(m,))
         else:
-            deviation = Quantity("m", "m, m̄\neq. 8, 9, 11", ("clipped", "m̄"), (threshold, f"±τ = {threshold:g}"))
-        panels = [Quantity("s", "s (nats)\neq. 7"), deviation]
+            band, clipped = (threshold, f"±τ = {threshold:g}"), f"m cut off at ±{threshold:g} and centred again"
+            deviation = Quantity("m", "m, m̄\neq. 8, 9, 11", ("clipped", "m̄"), band, (m, clipped))
+        panels = [Quantity("s", "s (nats)\neq. 7", about=(s,)), deviation]
         if self.direction_preserving:
-            panels.append(Quantity("w", "w\neq. 12, 13"))
-        return (*panels, Quantity("advantage", f"advantage\neq. {14 if self.direction_preserving else 10}"))
+            w = "m̄ within ±1: which way and how far the token's advantage is moved"
+            panels.append(Quantity("w", "w\neq. 12, 13", about=(w,)))
+        advantage = f"advantage\neq. {14 if self.direction_preserving else 10}"
+        return (*panels, Quantity("advantage", advantage, about=("of the token, in the loss",)))
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """The log-probabilities of the initial policy, in s."""
+        return super().needs | {"initial policy": "yes"}
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that determine a result; `bound` has no effect if DP is off."""

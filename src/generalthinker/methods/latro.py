@@ -55,6 +55,11 @@ class LaTRO(Rival):
             del settings["kl_in_reward"]
         return settings
 
+    @property
+    def needs(self) -> dict[str, str]:
+        """The initial policy, if the reward has a KL term."""
+        return super().needs | ({"initial policy": "yes"} if self.own and self.kl_in_reward else {})
+
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[Latent]:
         """Return the answer's log-likelihood after each response's reasoning, and that reasoning's drift."""
         end = scorer.tokenizer.eos_token

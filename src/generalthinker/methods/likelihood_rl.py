@@ -1,4 +1,11 @@
-"""Likelihood-RL: GRPO whose reward is the reference answer's log-likelihood after the reasoning (equation 6)."""
+r"""Likelihood-RL: GRPO whose reward is the reference answer's log-likelihood after the reasoning (equation 6).
+
+    R = log π_θ(a* | x, r) = Σ_k log π_θ(a*_k | x, r, a*_<k), without gradient
+
+x is the prompt, r the response's reasoning, which is everything before its last `\boxed{`, and a* the true answer. The
+scored text is x, r, `\boxed{`, a*, `}`. A response that is truncated, that has no closed box or an empty one, or that
+has no reasoning before it, gets a floor.
+"""
 
 from typing import Annotated, Any, ClassVar, Literal
 

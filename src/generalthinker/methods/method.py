@@ -81,7 +81,7 @@ class TokenCredit(NamedTuple):
     """What `token_credit` returns.
 
     `advantages` (B, T). `shares` are scalars by metric name, each a share of the reasoning tokens. `quantities` are the
-    tensors (B, T) that the walkthrough shows, by the names in `Method.quantities`.
+    tensors (B, T) that the walkthrough and the credit viewer show, by the names in `Method.quantities`.
     """
 
     advantages: "Tensor"
@@ -92,13 +92,15 @@ class TokenCredit(NamedTuple):
 class Quantity(NamedTuple):
     """One panel of the walkthrough: bars show `column`, marks show `overlay` (a column and its label).
 
-    `band` is a value and its label: the range from -value to +value is shaded.
+    `band` is a value and its label: the range from -value to +value is shaded. `about` says in words what the column
+    is, and what the overlay is.
     """
 
     column: str
     label: str
     overlay: tuple[str, str] | None = None
     band: tuple[float, str] | None = None
+    about: tuple[str, ...] = ()
 
 
 class Responses:
@@ -182,6 +184,15 @@ class Method(Section):
     def slow_policy(self) -> SlowPolicy | None:
         """The slowly updated policy that the method scores with, if it needs one."""
         return None
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """What a training needs besides the policy and its questions, by heading; empty text where it does not.
+
+        `verifier` is "rules" or "model". `initial policy` and `slow policy` say whether the method's own quantities
+        need a pass of that policy; the KL term of the loss, which needs one too, is left aside.
+        """
+        return {"verifier": "", "initial policy": "", "slow policy": "yes" if self.slow_policy else ""}
 
     @property
     def kl_anchor(self) -> Policy:

@@ -59,6 +59,11 @@ class RLPR(Rival):
         Knob("leave-out", "β", "filter strength β of RLPR"),
     ] = 0.5
 
+    @property
+    def needs(self) -> dict[str, str]:
+        """The answer without reasoning under the initial policy."""
+        return super().needs | {"initial policy": "yes"}
+
     def score(self, rollouts: list[Rollout], scorer: Scorer) -> list[float]:
         """Return 0.9 δ + 0.1 f of each response, less 1 if it repeats itself."""
         closed = [_closed(rollout) for rollout in rollouts]

@@ -113,7 +113,7 @@ def build(
     record = {
         "settings": settings,
         "final_loss": trained.final_loss,
-        **agreement(model, tokenizer, held_out, seed),
+        "held_out": agreement(model, tokenizer, held_out, seed),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "threads": torch.get_num_threads(),
         "seconds": round(time.monotonic() - started, 1),

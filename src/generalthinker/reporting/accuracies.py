@@ -13,10 +13,12 @@ from generalthinker.reporting.display import Entry
 from generalthinker.reporting.measure import SEPARATOR, GradeFiles, Measurement, measure
 from generalthinker.reporting.other_code import other_code_of_cell
 from generalthinker.reporting.reported import place_of, read_reported
-from generalthinker.reporting.statistics import percent
-from generalthinker.reporting.tables import Cell, RowLines, TableRow
+from generalthinker.reporting.statistics import interval_of_mean, minimum_detectable, percent, wilson
+from generalthinker.reporting.tables import Cell, Gaps, RowLines, TableRow
 
 MISSING = Entry("", "")
+TIED = "°"
+DETECTABLE = "(80 % power, 5 % level, if one run alone answers 20 % of the questions correctly)"
 CAPTION = (
     "The Markdown file adds 95 % intervals and reported values; "
     "the row files add counts, runs, engine, versions and commit."
@@ -34,8 +36,11 @@ def lines(settings: Settings, table: str, row: TableRow) -> list[dict[str, Any]]
     for cell in row.cells:
         place = place_of(table, row, cell)
         line = dict(zip(("table", "group", "row", "column"), place, strict=True))
-        values = _values(cell, measure(grades, cell))
-        values |= {"reported_percent": reported.get(place, "")}
+        measured = measure(grades, cell)
+        values = _values(cell, measured)
+        values |= _reported(
+            reported.get(place, ""), [tally.questions for tally in measured.tallies[: len(cell.benchmarks)]]
+        )
         values["training_overlap"] = _overlap(settings, cell)
         values["other_code"] = SEPARATOR.join(other_code_of_cell(settings, cell))
         row_lines.append(line | values)
@@ -48,20 +53,36 @@ def entries(row: TableRow, row_lines: RowLines) -> tuple[Entry, ...]:
     return tuple(_entry(by_key[cell.key]) if cell.key in by_key else MISSING for cell in row.cells)
 
 
-def mark_best(compared: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """Mark the highest of two or more accuracies; equal ones are all marked, and none while one is missing."""
-    if len(compared) < 2 or any(entry.number is None for entry in compared):
+def mark(compared: dict[str, Entry], gaps: Gaps | None, baseline: str | None = None) -> dict[str, Entry]:
+    """Mark accuracies by run: the highest is `best` if told apart from all others, else it and its likes are `tied`.
+
+    `gaps` say which pairs of runs a test told apart; without them, or while an accuracy is missing, nothing is marked.
+    With a baseline, `best` is whatever is higher than it, and `tied` whatever could not be told apart from it.
+    """
+    numbers = {run: entry.number for run, entry in compared.items() if entry.number is not None}
+    if not gaps or len(numbers) < len(compared):
         return compared
-    highest = max(entry.number for entry in compared if entry.number is not None)
-    return tuple(replace(entry, best=entry.number == highest) for entry in compared)
+    reference = baseline or max(numbers, key=numbers.__getitem__)
+    apart = {run for run in numbers if (gap := gaps.get(frozenset((run, reference)))) and gap.differs}
+    tied = set(numbers) - apart - {reference}
+    if baseline:
+        best = {run for run in apart if numbers[run] > numbers[baseline]}
+    else:
+        best = set() if tied else {reference}
+        tied |= {reference} if tied else set()
+    return {run: replace(entry, best=run in best, tied=run in tied) for run, entry in compared.items()}
 
 
-def notes(contents: list[RowLines], best_of: str) -> tuple[str, ...]:
-    """Return the sentences below a table: how to read it, the number of seeds, and what evaluated it."""
+def notes(contents: list[RowLines], among: str, baseline: str | None, marked: bool) -> tuple[str, ...]:
+    """Return the sentences below a table: how to read it, the number of seeds, and what evaluated it.
+
+    `among` names what is compared, a row or a column; `marked` says whether runs were compared at all.
+    """
     cell_lines = [line for row_lines in contents for line in row_lines]
     if not cell_lines:
         return ()
-    legend = f"Bold: best of the {best_of}. Small: 95 % interval over questions."
+    legend = f"{_marks(among, baseline)} " if marked else ""
+    legend += "Small: 95 % interval over questions."
     if any(line["reported_percent"] for line in cell_lines):
         legend += " In parentheses: the paper's value."
     count = max(int(line["seeds"]) for line in cell_lines)
@@ -74,6 +95,14 @@ def notes(contents: list[RowLines], best_of: str) -> tuple[str, ...]:
     if others := distinct(cell_lines, "other_code"):
         sentences.append(f"NOT MADE BY THIS CODE: {'; '.join(others)}.")
     return tuple(sentences)
+
+
+def _marks(among: str, baseline: str | None) -> str:
+    test = "paired tests over questions, adjusted by Holm's method, 5 %"
+    if baseline:
+        return f"Bold: higher than {baseline}. {TIED}: not told apart from {baseline} ({test})."
+    tied = f"{TIED}: the highest and those not told apart from it"
+    return f"Bold: higher than every other run of the {among}. {tied} ({test})."
 
 
 def distinct(cell_lines: RowLines, column: str) -> list[str]:
@@ -95,10 +124,28 @@ def _values(cell: Cell, measured: Measurement) -> dict[str, Any]:
         "responses": sum(tally.total for tally in tallies),
         "no_box": sum(tally.no_box for tally in tallies),
         "truncated": sum(tally.truncated for tally in tallies),
+        "minimum_detectable": percent(minimum_detectable([tally.total for tally in tallies[: len(cell.benchmarks)]])),
         "seeds": measured.seeds,
         "std": "" if measured.deviation is None else percent(measured.deviation),
         "runs": SEPARATOR.join(run.name for run in cell.runs),
         **measured.provenance,
+    }
+
+
+def _reported(value: str, questions: list[int]) -> dict[str, str]:
+    """Return the paper's value (percent) with the 95 % interval that it has if the paper asked as many `questions`.
+
+    For an average over benchmarks, whose parts may not be printed, each benchmark is taken to have the average.
+    """
+    if not value:
+        return dict.fromkeys(("reported_percent", "reported_ci_low", "reported_ci_high"), "")
+    proportion = float(Decimal(value) / 100)
+    intervals = [wilson(proportion, count) for count in questions]
+    interval = interval_of_mean([proportion] * len(questions), intervals) if len(questions) > 1 else intervals[0]
+    return {
+        "reported_percent": value,
+        "reported_ci_low": percent(interval.low),
+        "reported_ci_high": percent(interval.high),
     }
 
 

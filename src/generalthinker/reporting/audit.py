@@ -11,10 +11,9 @@ import pandas as pd
 
 from generalthinker.config.settings import Settings
 from generalthinker.files import replacing, write_text
-from generalthinker.paths import Layout
 from generalthinker.records import RunSpec
+from generalthinker.reporting.comparison import compared, explained, summary
 from generalthinker.reporting.reported import Place, place_of, read_reported
-from generalthinker.reporting.rows import read_row
 from generalthinker.reporting.statistics import percent
 from generalthinker.reporting.tables import Cell, rows
 
@@ -29,7 +28,7 @@ COLUMNS = [
     "ci_low",
     "ci_high",
     "difference",
-    "inside",
+    "verdict",
     "finding",
 ]
 # A number printed with two decimals stands for all numbers within half a unit of its last digit.
@@ -46,7 +45,7 @@ Content = tuple[tuple[RunSpec, ...], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the audit; percentages as printed, `inside` is "yes" or "no"."""
+    """One line of the audit; percentages as printed, `verdict` is one of `comparison.py`."""
 
     check: str
     table: str
@@ -58,15 +57,15 @@ class Finding:
     ci_low: str = ""
     ci_high: str = ""
     difference: str = ""
-    inside: str = ""
+    verdict: str = ""
     finding: str = ""
 
 
 def audit(settings: Settings) -> pd.DataFrame:
     """Return one line per finding about the paper's values (percent), then one per value that was reproduced.
 
-    `check` is a key of CHECKS, or `reproduced`: there `difference` is reproduced − reported, in points, and `inside`
-    says whether the reported value lies in the reproduced 95 % interval. Empty if the settings name no paper's values.
+    `check` is a key of CHECKS, or `reproduced`: there `difference` is reproduced − reported, in points, with its 95 %
+    interval, and `verdict` says what it allows to say. Empty if the settings name no paper's values.
     """
     reported = read_reported(settings)
     known = dict(_cells(settings))
@@ -79,7 +78,7 @@ def audit(settings: Settings) -> pd.DataFrame:
     findings += _impossible(settings, reported, cells)
     findings += _averages(reported, cells)
     findings += _contradictions(reported, cells)
-    findings += _reproduced(settings, reported, cells)
+    findings += _reproduced(settings, cells)
     return pd.DataFrame([asdict(finding) for finding in findings], columns=COLUMNS)
 
 
@@ -174,29 +173,22 @@ def _contradictions(reported: dict[Place, str], cells: dict[Place, Cell]) -> Ite
             yield Finding("contradiction", *place, reported[place], finding=text)
 
 
-def _reproduced(settings: Settings, reported: dict[Place, str], cells: dict[Place, Cell]) -> Iterator[Finding]:
+def _reproduced(settings: Settings, cells: dict[Place, Cell]) -> Iterator[Finding]:
     for table in dict.fromkeys(place[0] for place in cells):
-        for key, row in rows(settings, table).items():
-            path = Path(Layout(settings.results).row(table, key))
-            lines = {line["column"]: line for line in read_row(path)} if path.exists() else {}
-            for cell in row.cells:
-                place = place_of(table, row, cell)
-                if place not in cells or cell.key not in lines:
-                    continue
-                line = lines[cell.key]
-                value = Fraction(reported[place])
-                inside = Fraction(line["ci_low"]) <= value <= Fraction(line["ci_high"])
-                difference = percent((Fraction(line["accuracy_percent"]) - value) / 100)
-                yield Finding(
-                    "reproduced",
-                    *place,
-                    reported[place],
-                    line["accuracy_percent"],
-                    line["ci_low"],
-                    line["ci_high"],
-                    difference if difference.startswith("-") else f"+{difference}",
-                    "yes" if inside else "no",
-                )
+        for cell in compared(settings, table):
+            yield Finding(
+                "reproduced",
+                cell.table,
+                cell.group,
+                cell.row,
+                cell.column,
+                f"{cell.reported_percent:.2f}",
+                f"{cell.reproduced_percent:.2f}",
+                f"{cell.ci_low:+.2f}",
+                f"{cell.ci_high:+.2f}",
+                f"{cell.difference:+.2f}",
+                cell.verdict,
+            )
 
 
 def _markdown(settings: Settings, frame: pd.DataFrame) -> str:
@@ -209,10 +201,10 @@ def _markdown(settings: Settings, frame: pd.DataFrame) -> str:
     if reproduced.empty:
         parts.append("No value is reproduced yet.")
     else:
-        inside = int((reproduced["inside"] == "yes").sum())
-        parts.append(f"{inside} of {len(reproduced)} reported values lie in the reproduced 95 % interval.")
+        parts.append(f"{summary(list(reproduced['verdict']))}. {explained(settings)}")
         shown = reproduced[["table", "group", "row", "column", "reported_percent", "reproduced_percent", "difference"]]
-        shown = shown.assign(interval=reproduced["ci_low"] + "–" + reproduced["ci_high"], inside=reproduced["inside"])
+        intervals = reproduced["ci_low"] + " … " + reproduced["ci_high"]
+        shown = shown.assign(interval=intervals, verdict=reproduced["verdict"])
         headers = [*(name.replace("_percent", " (%)") for name in shown.columns)]
         parts.append(shown.to_markdown(index=False, headers=headers, disable_numparse=True))
     return "\n\n".join(parts) + "\n"

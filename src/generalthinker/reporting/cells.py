@@ -5,7 +5,7 @@ Everything here is computed from the settings; no file is read.
 
 from dataclasses import dataclass
 
-from generalthinker.config.reporting import RunChoice, ScalingFigure
+from generalthinker.config.reporting import DifferencesFigure, RunChoice, ScalingFigure
 from generalthinker.config.settings import Settings
 from generalthinker.records import RunSpec
 from generalthinker.reporting.tables import TableRow, rows
@@ -20,6 +20,7 @@ class FigureNeeds:
 
     evaluations: tuple[Evaluation, ...] = ()
     histories: tuple[RunSpec, ...] = ()
+    table: str = ""  # whose differences are drawn
 
 
 def evaluations(settings: Settings, row: TableRow) -> list[Evaluation]:
@@ -45,6 +46,8 @@ def figure_needs(settings: Settings, figure: str) -> FigureNeeds:
             (run, settings.suite_of(name)) for choice in choices for run in settings.runs(choice) for name in names
         ]
         return FigureNeeds(evaluations=tuple(dict.fromkeys(pairs)))
+    if isinstance(spec, DifferencesFigure):
+        return FigureNeeds(table=spec.table)
     return FigureNeeds(histories=tuple(run for choice in spec.runs.values() for run in settings.runs(choice)))
 
 
@@ -56,12 +59,29 @@ def needed_evaluations(settings: Settings) -> dict[str, list[Evaluation]]:
         )
         for table in settings.tables
     }
-    return of_tables | {figure: list(figure_needs(settings, figure).evaluations) for figure in settings.figures}
+    of_figures = {}
+    for figure in settings.figures:
+        needed = figure_needs(settings, figure)
+        of_figures[figure] = of_tables[needed.table] if needed.table else list(needed.evaluations)
+    return of_tables | of_figures
 
 
 def all_evaluations(settings: Settings) -> list[Evaluation]:
     """Return every (run, suite) pair of the experiment, in the order of first use."""
     return list(dict.fromkeys(pair for pairs in needed_evaluations(settings).values() for pair in pairs))
+
+
+def untrained(settings: Settings, model: str) -> RunSpec | None:
+    """Return `model` before any training as a run of the experiment; None if the experiment has no such method."""
+    names = [name for name, method in settings.methods.items() if not method.trained]
+    return RunSpec(model, names[0]) if names else None
+
+
+def evaluations_of_run(settings: Settings, run: RunSpec) -> list[Evaluation]:
+    """Return the (run, suite) pairs that tables and figures need of `run` and, for these suites, of its base model."""
+    pairs, either = all_evaluations(settings), (run, untrained(settings, run.model))
+    suites = [suite for other, suite in pairs if other == run]
+    return [(other, suite) for other, suite in pairs if suite in suites and other in either]
 
 
 def all_runs(settings: Settings) -> list[RunSpec]:

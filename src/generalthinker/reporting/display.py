@@ -9,7 +9,8 @@ from decimal import Decimal
 class Entry:
     """One printed cell: `value` as in the CSV, `text` as shown; `number` is the value of an accuracy.
 
-    Accuracies, `interval`, `deviation` and `reported` are in percent.
+    Accuracies, `interval`, `deviation` and `reported` are in percent. `best` stands out from all others it is compared
+    with; `tied` could not be told apart from the highest, or from the baseline.
     """
 
     value: str
@@ -19,6 +20,7 @@ class Entry:
     deviation: str = ""
     reported: str = ""
     best: bool = False
+    tied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,10 @@ class DisplayedRow:
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """One table: `columns` name the CSV's columns, `headings` the same as shown; `numeric` says which hold numbers."""
+    """One table: `columns` name the CSV's columns, `headings` the same as shown; `numeric` says which hold numbers.
+
+    A heading beyond the last of `columns` is shown, but not in the CSV.
+    """
 
     name: str
     title: str

@@ -173,14 +173,15 @@ class Estimate:
         return None if None in numbers else sum(number or 0 for number in numbers)
 
     def _questions(self, benchmark: str) -> int | None:
+        """Return how many responses are generated; None while the benchmark's size is not known."""
         spec = self.settings.benchmarks[benchmark]
-        rows = spec.rows
+        rows, times = spec.rows, spec.samples or 1
         if rows is None:
             try:
                 rows = int(read_json(self.layout.benchmark_manifest(slug(benchmark)))["rows_written"])
             except (OSError, ValueError, KeyError):
-                return spec.limit
-        return min(rows, spec.limit or rows)
+                return spec.limit and spec.limit * times
+        return min(rows, spec.limit or rows) * times
 
     @property
     def _flops(self) -> float:

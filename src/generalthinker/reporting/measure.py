@@ -11,7 +11,7 @@ from generalthinker.config.settings import Settings
 from generalthinker.errors import StageError
 from generalthinker.files import read_columns, read_json
 from generalthinker.paths import Layout
-from generalthinker.records import RunSpec, slug
+from generalthinker.records import RunSpec, question_id, sample_id, slug
 from generalthinker.reporting.statistics import Interval, interval_of_mean, sample_deviation, wilson
 from generalthinker.reporting.tables import Cell
 
@@ -26,10 +26,11 @@ class IncompleteResultsError(StageError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Verdicts on one run's responses to one benchmark, as counts of questions."""
+    """Verdicts on one run's responses to one benchmark, as counts of responses, and the number of questions."""
 
     correct: int
     total: int
+    questions: int
     no_box: int
     truncated: int
 
@@ -65,6 +66,28 @@ class GradeFiles:
         Raises IncompleteResultsError if the file, the benchmark or a question is missing, and for questions that are
         graded twice or unknown.
         """
+        grades, generation = self._grades(run, benchmark)
+        tally = Tally(
+            correct=sum(grade["correct"] for grade in grades),
+            total=len(grades),
+            questions=len({question_id(str(grade["id"])) for grade in grades}),
+            no_box=sum(grade["reason"] in NO_BOX_REASONS for grade in grades),
+            truncated=sum(grade["truncated"] for grade in grades),
+        )
+        return tally, generation
+
+    def shares(self, run: RunSpec, benchmark: str) -> dict[str, float]:
+        """Return the share of `run`'s responses to each question of `benchmark` that are correct, by the question's id.
+
+        It is 0 or 1 where a question has one response. Raises what `tally` raises.
+        """
+        grades, _ = self._grades(run, benchmark)
+        correct: dict[str, list[bool]] = {}
+        for grade in grades:
+            correct.setdefault(question_id(str(grade["id"])), []).append(grade["correct"])
+        return {id: sum(of_question) / len(of_question) for id, of_question in correct.items()}
+
+    def _grades(self, run: RunSpec, benchmark: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         path = self.layout.grades(run.name, slug(self.settings.suite_of(benchmark)))
         if path not in self._read:
             if not Path(path).exists():
@@ -73,13 +96,7 @@ class GradeFiles:
         verdicts, generation = self._read[path]
         grades = verdicts.get(benchmark, [])
         self._check(path, benchmark, [str(grade["id"]) for grade in grades])
-        tally = Tally(
-            correct=sum(grade["correct"] for grade in grades),
-            total=len(grades),
-            no_box=sum(grade["reason"] in NO_BOX_REASONS for grade in grades),
-            truncated=sum(grade["truncated"] for grade in grades),
-        )
-        return tally, generation
+        return grades, generation
 
     def _check(self, path: str, benchmark: str, ids: list[str]) -> None:
         if not ids:
@@ -93,7 +110,7 @@ class GradeFiles:
         if double := sorted(id for id, times in Counter(ids).items() if times > 1):
             problems.append(f"{_some(double)} graded more than once")
         if len(ids) != count:
-            problems.append(f"expected {count} questions, found {len(ids)}")
+            problems.append(f"expected {count} responses, found {len(ids)}")
         if expected is not None and (missing := sorted(expected - set(ids))):
             problems.append(f"{_some(missing)} not graded")
         if expected is not None and (unknown := sorted(set(ids) - expected)):
@@ -106,15 +123,17 @@ class GradeFiles:
             )
 
     def _questions(self, benchmark: str) -> tuple[int, set[str] | None]:
-        """Return how many questions are evaluated, and their ids if the file with the questions exists."""
-        limit = self.settings.benchmarks[benchmark].limit
+        """Return how many responses are evaluated, and their ids if the file with the questions exists."""
+        limit, samples = self.settings.benchmarks[benchmark].limit, self.settings.benchmarks[benchmark].samples
         count = int(read_manifest(self.settings, benchmark)["rows_written"])
         questions = Path(self.layout.benchmark(slug(benchmark)))
         ids = None
         if questions.exists():
             columns, _ = read_columns(questions, ["id"])
             ids = set(map(str, columns["id"][:limit]))
-        return min(count, limit or count), ids
+            if samples:
+                ids = {sample_id(id, number) for id in ids for number in range(1, samples + 1)}
+        return min(count, limit or count) * (samples or 1), ids
 
 
 def _read_grades(path: str) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
@@ -141,7 +160,8 @@ def measure(grades: GradeFiles, cell: Cell) -> Measurement:
     accuracies = {run: [Fraction(t.correct, t.total) for t, _ in tallies] for run, tallies in results.items()}
     per_run = [_mean(values) for values in accuracies.values()]
     per_benchmark = [_mean(values) for values in zip(*accuracies.values(), strict=True)]
-    questions = [tally.total for tally, _ in results[cell.runs[0]]]
+    # Several responses to one question tell no more about other questions than one does.
+    questions = [tally.questions for tally, _ in results[cell.runs[0]]]
     intervals = [wilson(float(p), total) for p, total in zip(per_benchmark, questions, strict=True)]
     interval = intervals[0] if len(intervals) == 1 else interval_of_mean([float(p) for p in per_benchmark], intervals)
     flat = [result for of_run in results.values() for result in of_run]

@@ -2,12 +2,10 @@
 
 import base64
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from generalthinker.config.data import PackageModelSettings, RandomModelSettings, TinyGeometry
 from generalthinker.config.settings import Settings
@@ -17,8 +15,12 @@ from generalthinker.paths import Layout
 from generalthinker.records import RunSpec, slug
 from generalthinker.reporting.audit import audit
 from generalthinker.reporting.cells import all_evaluations, all_runs
+from generalthinker.reporting.comparison import explained, summary
 from generalthinker.reporting.display import Display, spoken
-from generalthinker.reporting.measure import NO_BOX_REASONS, join_distinct
+from generalthinker.reporting.findings import findings
+from generalthinker.reporting.health import NOTICED, health
+from generalthinker.reporting.measure import join_distinct
+from generalthinker.reporting.pages import render
 from generalthinker.reporting.progress import history_rows
 from generalthinker.reporting.questions import describe_questions
 from generalthinker.reporting.rows import join_rows
@@ -26,40 +28,18 @@ from generalthinker.reporting.statistics import percent
 from generalthinker.reporting.tables import rows
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How well one run's responses could be graded: counts of responses, mean tokens per response."""
-
-    run: str
-    responses: int
-    no_box: int
-    truncated: int
-    tokens: float
-    suites: int
-
-    def share(self, count: int) -> float:
-        """Return `count` of the responses in percent."""
-        return 100 * count / max(1, self.responses)
-
-
 def write_report(settings: Settings, out: Path) -> None:
     """Write the experiment as one HTML page that loads no other file; it names the results that do not exist yet.
 
     Accuracies are in percent. The same results give the same bytes.
     """
-    environment = Environment(
-        loader=PackageLoader("generalthinker.reporting", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     frame = audit(settings)
     reproduced = frame[frame["check"] == "reproduced"]
-    page = environment.get_template("report.html.j2").render(
+    page = render(
+        "report.html.j2",
         name=settings.name,
         seeds=settings.seeds,
-        models=[_model(settings, name) for name in settings.models],
+        models=[describe_model(settings, name) for name in settings.models],
         methods=_methods(settings),
         runs=[_run(settings, run) for run in all_runs(settings) if run.seed is not None],
         facts=_facts(settings),
@@ -68,38 +48,20 @@ def write_report(settings: Settings, out: Path) -> None:
         questions=describe_questions(settings),
         composition=_embedded(settings, "composition"),
         health=health(settings),
+        noticed=NOTICED,
         benchmarks=_benchmarks(settings),
         reported=settings.reported_values,
         findings=frame[frame["check"] != "reproduced"].to_dict("records"),
         reproduced=reproduced.to_dict("records"),
-        inside=int((reproduced["inside"] == "yes").sum()),
+        found=findings(settings),
+        margin=settings.equivalence_margin,
+        agreement=f"{summary(list(reproduced['verdict']))}. {explained(settings)}",
     )
     write_text(out, page)
 
 
-def health(settings: Settings) -> list[Health]:
-    """Return, per evaluated run, how many responses had no usable box or were truncated, from the existing grades."""
-    layout = Layout(settings.results)
-    frames_of_run: dict[str, list[Any]] = {}
-    for run, suite in all_evaluations(settings):
-        path = Path(layout.grades(run.name, slug(suite)))
-        if path.exists():
-            frame = pq.read_table(path, columns=["reason", "truncated", "tokens"]).to_pandas()
-            frames_of_run.setdefault(run.name, []).append(frame)
-    return [
-        Health(
-            run,
-            responses=sum(len(frame) for frame in frames),
-            no_box=sum(int(frame["reason"].isin(NO_BOX_REASONS).sum()) for frame in frames),
-            truncated=sum(int(frame["truncated"].sum()) for frame in frames),
-            tokens=sum(float(frame["tokens"].sum()) for frame in frames) / max(1, sum(len(frame) for frame in frames)),
-            suites=len(frames),
-        )
-        for run, frames in frames_of_run.items()
-    ]
-
-
-def _model(settings: Settings, name: str) -> dict[str, str]:
+def describe_model(settings: Settings, name: str) -> dict[str, str]:
+    """Return name, label, origin (`what`) and revision of a model."""
     model = settings.models[name]
     if isinstance(model, TinyGeometry):
         what = f"built here: {model.layers} layers, hidden size {model.hidden_size}, {model.steps} pre-training steps"
@@ -138,27 +100,29 @@ def _run(settings: Settings, run: RunSpec) -> dict[str, Any]:
         "name": run.name,
         "trained": bool(record),
         "steps": record.get("steps", ""),
-        "hours": "" if seconds is None else _duration(float(seconds)),
-        "hardware": _hardware(record.get("hardware") or {}),
+        "hours": "" if seconds is None else describe_duration(float(seconds)),
+        "hardware": describe_hardware(record.get("hardware") or {}),
         "commit": str(record.get("commit") or "")[:10],
         "resumed": record.get("resumed_from_step"),
-        "kept": _kept(record),
+        "kept": describe_kept_step(record),
         "obstacles": nothing_to_learn(history_rows(settings, run.name)),
     }
 
 
-def _kept(record: dict[str, Any]) -> str:
+def describe_kept_step(record: dict[str, Any]) -> str:
     """Return the step whose adapter a finished run kept, with its validation accuracy."""
     accuracies = {row["step"]: row["accuracy"] for row in record.get("validation", [])}
     kept = record.get("kept_step")
     return f"{kept} ({percent(accuracies[kept])} %)" if kept in accuracies else "last"
 
 
-def _duration(seconds: float) -> str:
+def describe_duration(seconds: float) -> str:
+    """Return a time in hours, or in minutes below one hour."""
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
-def _hardware(hardware: dict[str, Any]) -> str:
+def describe_hardware(hardware: dict[str, Any]) -> str:
+    """Return GPUs, processor and cores that a run's record names."""
     gpus = list(hardware.get("gpus") or [])
     parts = [f"{gpus.count(name)} × {name}" for name in dict.fromkeys(gpus)]
     cores = hardware.get("cores")
@@ -183,7 +147,7 @@ def _facts(settings: Settings) -> list[tuple[str, str]]:
         ("Evaluation device", join_distinct(g.get("device") for g in generations)),
         ("Evaluation seed", join_distinct(g.get("seed") for g in generations)),
         ("Tensor-parallel size", join_distinct(g.get("tensor_parallel_size") for g in generations)),
-        ("Training hardware", join_distinct(_hardware(r.get("hardware") or {}) or None for r in records)),
+        ("Training hardware", join_distinct(describe_hardware(r.get("hardware") or {}) or None for r in records)),
         ("Commit", join_distinct([*(r.get("commit") for r in records), *(g.get("commit") for g in generations)])),
     ]
     facts += [(name, join_distinct((r.get("versions") or {}).get(name) for r in records)) for name in packages]

@@ -8,6 +8,7 @@ from generalthinker.config.settings import Settings
 from generalthinker.files import replacing
 from generalthinker.paths import Layout
 from generalthinker.reporting.display import Display
+from generalthinker.reporting.families import families, read_differing
 from generalthinker.reporting.measure import IncompleteResultsError
 from generalthinker.reporting.tables import RowLines, TableRow, find_row, kind, rows
 
@@ -34,6 +35,8 @@ def read_row(path: Path) -> RowLines:
 def join_rows(settings: Settings, table: str, row_files: list[Path], partial: bool = False) -> Display:
     """Return `table` from its row files, in the order of the settings; the name of a file is the key of its row.
 
+    Runs are marked as the table's file of differences says; with `partial` they are not marked where it does not exist.
+
     Raises IncompleteResultsError if a row has no file or a cell has no line; with `partial` such rows are left out.
     """
     files = {path.stem: path for path in row_files}
@@ -48,14 +51,20 @@ def join_rows(settings: Settings, table: str, row_files: list[Path], partial: bo
             what = f"row {key!r} lacks the columns {missing} in {files[key]}" if lines else f"row {key!r} has no file"
             again = Layout(settings.results).row(table, key)
             raise IncompleteResultsError(f"{table}: {what}; run `snakemake --force {again}`")
-    return kind(settings, table).display(settings, table, settings.tables[table], contents)
+    differences = Path(Layout(settings.results).differences(table, "csv"))
+    differing = None
+    if families(settings, table) and not (partial and not differences.exists()):
+        if not differences.exists():
+            raise IncompleteResultsError(f"{differences}: no such file; run `snakemake {differences}` first")
+        differing = read_differing(differences)
+    return kind(settings, table).display(settings, table, settings.tables[table], contents, differing)
 
 
 def partial_rows(settings: Settings, table: str) -> tuple[Display, list[int]]:
     """Return `table` from the grades and manifests that exist, and how many cells of each row are missing.
 
-    Row files are not read. A cell whose results are not all there is empty; title and notes say how many there are. The
-    best values are marked only where no compared value is missing.
+    Row files are not read. A cell whose results are not all there is empty; title and notes say how many there are. No
+    run is marked.
     """
     contents, missing, cells = [], [], 0
     for row in rows(settings, table).values():

@@ -7,6 +7,8 @@ from fractions import Fraction
 from math import sqrt
 
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the standard normal
+Z80 = 0.8416212335729143  # one-sided 80 % quantile
+DISCORDANT = 0.2  # assumed share of questions that one of two runs answers correctly and the other does not
 PLACES = 2
 
 
@@ -46,6 +48,27 @@ def interval_of_mean(proportions: Sequence[float], intervals: Sequence[Interval]
     below = sqrt(sum((p - i.low) ** 2 for p, i in zip(proportions, intervals, strict=True))) / count
     above = sqrt(sum((i.high - p) ** 2 for p, i in zip(proportions, intervals, strict=True))) / count
     return Interval(max(mean - below, 0.0), min(mean + above, 1.0))
+
+
+def interval_of_difference(first: float, of_first: Interval, second: float, of_second: Interval) -> Interval:
+    """Return the 95 % interval of `first` - `second`, two independent proportions, from the interval of each.
+
+    The method is Zou and Donner's (2008), as in `interval_of_mean`. From Wilson's intervals it is Newcombe's hybrid
+    score interval (1998).
+    """
+    difference = first - second
+    below = sqrt((first - of_first.low) ** 2 + (of_second.high - second) ** 2)
+    above = sqrt((of_first.high - first) ** 2 + (second - of_second.low) ** 2)
+    return Interval(difference - below, difference + above)
+
+
+def minimum_detectable(questions: Sequence[int]) -> float:
+    """Return the smallest true difference of two runs that 80 % of such comparisons would find at the 5 % level.
+
+    The runs answer the same `questions`: a count for each benchmark of an unweighted mean. It is assumed that
+    DISCORDANT of them are answered correctly by one run alone. One comparison, one training seed, unrelated questions.
+    """
+    return (Z95 + Z80) * sqrt(sum(DISCORDANT / count for count in questions)) / len(questions)
 
 
 def sample_deviation(values: Sequence[Fraction]) -> float | None:

@@ -7,6 +7,7 @@ from tabulate import tabulate
 
 from generalthinker.config.settings import Settings
 from generalthinker.files import replacing, write_text
+from generalthinker.reporting.accuracies import TIED
 from generalthinker.reporting.display import Display, Entry
 from generalthinker.reporting.rows import join_rows, partial_rows
 
@@ -30,6 +31,7 @@ LATEX_CHARACTERS = str.maketrans(
         "±": r"$\pm$",
         "≤": r"$\leq$",
         "≥": r"$\geq$",
+        "°": r"\textdegree{}",
         "✓": r"$\checkmark$",
         "–": "--",
         "—": "---",
@@ -71,7 +73,7 @@ def csv_lines(display: Display) -> list[list[str]]:
     grouped = any(row.group is not None for row in display.rows)
     label = display.label.lower().replace("-", "")
     heading = [*(["group"] if grouped else []), label, *display.columns]
-    values = [[row.label, *(entry.value for entry in row.entries)] for row in display.rows]
+    values = [[row.label, *(entry.value for entry in row.entries[: len(display.columns)])] for row in display.rows]
     groups = [[row.group or ""] if grouped else [] for row in display.rows]
     return [heading, *(group + line for group, line in zip(groups, values, strict=True))]
 
@@ -136,6 +138,8 @@ def escape(text: str) -> str:
 
 def _markdown_entry(entry: Entry) -> str:
     text = f"**{_pipe(entry.text)}**" if entry.best else _pipe(entry.text)
+    if entry.tied:
+        text += TIED
     if entry.deviation:
         text += f" ± {entry.deviation}"
     if entry.interval:
@@ -155,4 +159,6 @@ def _latex_line(cells: list[str]) -> str:
 
 def _latex_entry(entry: Entry) -> str:
     text = rf"\textbf{{{escape(entry.text)}}}" if entry.best else escape(entry.text)
+    if entry.tied:
+        text += escape(TIED)
     return text + (rf" {{\scriptsize $\pm$ {entry.deviation}}}" if entry.deviation else "")

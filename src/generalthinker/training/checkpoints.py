@@ -55,6 +55,12 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rsplit("-", 1)[1])
 
 
+def good_checkpoints(folder: Path) -> list[Path]:
+    """Return the complete checkpoints whose files are unchanged, the earliest first; nothing is removed."""
+    candidates = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=step_of)
+    return [candidate for candidate in candidates if not _problem(candidate)]
+
+
 def newest_good(folder: Path) -> Path | None:
     """Return the newest complete checkpoint whose files are unchanged; damaged or unfinished ones are removed."""
     candidates = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=step_of, reverse=True)

@@ -19,15 +19,16 @@ from generalthinker.decoding import without_sampling_parameters
 from generalthinker.disk import naming_full_disk
 from generalthinker.files import read_json, read_parquet, write_json, write_parquet
 from generalthinker.identity import Identity
-from generalthinker.keeping import Store
+from generalthinker.keeping import Store, link
 from generalthinker.metrics import VLLM
 from generalthinker.paths import Layout
 from generalthinker.prompts import question_messages
-from generalthinker.provenance import commit, hardware, versions
+from generalthinker.provenance import commit, hardware, peak_memory, versions
 from generalthinker.records import RunSpec, slug
 from generalthinker.training.checkpoints import (
     MarkComplete,
     checkpoint_of,
+    good_checkpoints,
     newest_good,
     removing_unfinished,
     require_good,
@@ -40,6 +41,8 @@ from generalthinker.training.start import MADE_BY, SESSIONS, checkpoints_of, ses
 from generalthinker.training.trainer import MethodTrainer
 from generalthinker.training.validation import SaveWhatIsValidated
 
+ADAPTER = "adapter_model.safetensors"
+OTHER_STEPS = "steps"  # in an adapter's folder: the adapters of its run's checkpoints, in folders called by their step
 logger = logging.getLogger(__name__)
 
 
@@ -114,11 +117,16 @@ def train(settings: Settings, run: RunSpec, identity: Identity, processes: int =
                 ],
                 "kept_step": kept,
                 "seconds_since_start": round(time.time() - started, 1),
+                "peak_memory_gib": peak_memory(),
                 "training_seconds": round(float(timing["seconds"].sum()), 1),
                 "resumed_from_step": step_of(resume) if resume else None,
             },
         )
         model.save_pretrained(folder / "adapter")
+        for checkpoint in good_checkpoints(checkpoints) if settings.training.keep_adapters else ():
+            of_step = folder / "adapter" / OTHER_STEPS / str(step_of(checkpoint))
+            of_step.mkdir(parents=True)
+            link(checkpoint / ADAPTER, of_step / ADAPTER)
 
 
 def grpo_arguments(settings: Settings, run: RunSpec, processes: int, output_dir: str) -> dict[str, Any]:
@@ -241,7 +249,7 @@ def build_trainer(settings: Settings, run: RunSpec, arguments: dict[str, Any]) -
 
 def load_adapter(model: PeftModel, folder: Path) -> None:
     """Give `model` the adapter weights that were saved in `folder`."""
-    set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
+    set_peft_model_state_dict(model, load_file(folder / ADAPTER))
 
 
 def training_rows(questions: Iterable[Mapping[Any, Any]]) -> Dataset:

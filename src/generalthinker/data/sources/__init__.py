@@ -7,7 +7,7 @@ A source module has
     question(row: dict, index: int) -> Question    a pure function; raises ValueError or KeyError if it cannot read
                                                    the row, UnusedRowError if it can read the row but leaves it out
 
-where `index` is the row's place in the split, counted from 0.
+where `index` is the row's place in the split, counted from 0. A question whose `source` is empty gets the dataset's id.
 """
 
 import importlib

@@ -35,7 +35,8 @@ class Cell:
 class TableRow:
     """One table row: `key` is the name of its file, `label` what the table prints.
 
-    `average` marks the row with the mean over a group. A row without cells describes the datasets in `benchmarks`.
+    `average` marks the row with the mean over a group. `runs` are trainings whose own records the row shows. A row
+    without cells and runs describes the datasets in `benchmarks`.
     """
 
     key: str
@@ -43,11 +44,26 @@ class TableRow:
     group: str | None = None
     cells: tuple[Cell, ...] = ()
     benchmarks: tuple[str, ...] = ()
+    runs: tuple[RunSpec, ...] = ()
     average: bool = False
 
 
 # The lines of one row file: column → value as text.
 RowLines = list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Two compared runs: whether a test told them apart; the first minus the second, with interval, in points."""
+
+    differs: bool
+    difference: str
+    interval: str
+
+
+Gaps = dict[frozenset[str], Gap]
+# (group, label) of a row or column whose runs are compared → pair of runs → how they compare.
+Differing = dict[tuple[str, str], Gaps]
 
 
 class TableKind(Protocol):
@@ -64,8 +80,15 @@ class TableKind(Protocol):
         """Return what the file of `row` holds. A kind whose `rows` are always empty does not need this function."""
         ...
 
-    def display(self, settings: Settings, table: str, spec: Any, contents: list[tuple[TableRow, RowLines]]) -> Display:
-        """Return the table as it is printed, from the rows in `contents`."""
+    def display(
+        self,
+        settings: Settings,
+        table: str,
+        spec: Any,
+        contents: list[tuple[TableRow, RowLines]],
+        differing: Differing | None = None,
+    ) -> Display:
+        """Return the table as it is printed, from the rows in `contents`; runs are marked only with `differing`."""
         ...
 
 

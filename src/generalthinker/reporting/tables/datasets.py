@@ -7,7 +7,7 @@ from generalthinker.config.settings import Settings
 from generalthinker.records import slug
 from generalthinker.reporting.display import Display, DisplayedRow, Entry
 from generalthinker.reporting.measure import read_manifest
-from generalthinker.reporting.tables import RowLines, TableRow
+from generalthinker.reporting.tables import Differing, RowLines, TableRow
 
 CAPTION = (
     "What was evaluated: dataset, split, pinned revision, number of questions, "
@@ -42,7 +42,13 @@ def lines(settings: Settings, table: str, row: TableRow) -> list[dict[str, Any]]
     return [{"table": table, "group": row.group, "row": row.label} | described]
 
 
-def display(settings: Settings, table: str, spec: DatasetTable, contents: list[tuple[TableRow, RowLines]]) -> Display:
+def display(
+    settings: Settings,
+    table: str,
+    spec: DatasetTable,
+    contents: list[tuple[TableRow, RowLines]],
+    differing: Differing | None = None,
+) -> Display:
     """Return the table with long hashes cut."""
     shown = []
     for row, row_lines in contents:

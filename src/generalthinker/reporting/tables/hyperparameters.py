@@ -3,7 +3,7 @@
 from generalthinker.config.reporting import HyperparameterTable
 from generalthinker.config.settings import Settings
 from generalthinker.reporting.display import Display, DisplayedRow, Entry
-from generalthinker.reporting.tables import RowLines, TableRow
+from generalthinker.reporting.tables import Differing, RowLines, TableRow
 
 CAPTION = "Every setting that decides the result of this training run, as it was used."
 
@@ -14,7 +14,11 @@ def rows(settings: Settings, spec: HyperparameterTable) -> list[TableRow]:
 
 
 def display(
-    settings: Settings, table: str, spec: HyperparameterTable, contents: list[tuple[TableRow, RowLines]]
+    settings: Settings,
+    table: str,
+    spec: HyperparameterTable,
+    contents: list[tuple[TableRow, RowLines]],
+    differing: Differing | None = None,
 ) -> Display:
     """Return the table with one row per hyper-parameter."""
     return Display(
