@@ -34,7 +34,7 @@ def test_solution_ends_in_the_answer_and_the_guess_in_a_wrong_one(sample):
     for row in sample:
         assert boxed(row["solution"]) == row["answer"]
         assert boxed(row["guess"]) != row["answer"]
-        assert "\n" not in row["guess"]
+        assert row["guess"].startswith("I guess\n")
         reasoning = row["solution"].partition("\\boxed{")[0]
         assert len(reasoning) > 0 < len(row["guess"].partition("\\boxed{")[0])
 
@@ -65,8 +65,9 @@ def answer_of(row: dict) -> str:
             terms = [int(term) for term in stem.removeprefix("Which number follows ").removesuffix("?").split(",")]
             assert len({later - earlier for earlier, later in itertools.pairwise(terms)}) == 1
             return str(2 * terms[-1] - terms[-2])
-        case "sort":
-            return "".join(sorted(stem.removeprefix("Put the digits of ").removesuffix(" in order.")))
+        case "rank":
+            place, *numbers = map(int, re.findall(r"\d+", stem))
+            return str(sorted(numbers)[place - 1])
         case "largest":
             return max(row["options"], key=int)
         case "category":
@@ -76,7 +77,7 @@ def answer_of(row: dict) -> str:
         case "order":
             places, person = int(stem.split(" Who is ")[1].split()[0]), stem.removesuffix("?").split()[-1]
             for _ in range(places):
-                (person,) = re.findall(rf"{person} beats (\w+)", stem)
+                (person,) = re.findall(rf"{person} > (\w+)", stem)
             return person
         case "calendar":
             words = stem.replace(".", "").split()
@@ -99,30 +100,28 @@ def following(row: dict, item: str) -> str | None:
     """Return who stands or which day comes after `item`, read from the question."""
     if row["domain"] == "calendar":
         return synthetic.DAYS[(synthetic.DAYS.index(item) + (-1 if "ago" in row["question"] else 1)) % 7]
-    return dict(re.findall(r"(\w+) beats (\w+)\.", row["question"])).get(item)
+    return dict(re.findall(r"(\w+) > (\w+)", row["question"])).get(item)
 
 
 def wrong_values(row: dict, text: str) -> list[tuple[int, int]]:
     """Return the ranges of characters in which a solution is wrong, given the question and what it has said before."""
     reasoning = text.partition("\\boxed{")[0]
     found: list[tuple[re.Match, int, bool]] = []  # a match, its group with the value, and whether that is right
-    for match in re.finditer(r"(\d+[+-]\d+)=(\d+)\.", reasoning):
+    for match in re.finditer(r"(\d+[+-]\d+)=(\d+)\n", reasoning):
         found.append((match, 2, eval(match[1]) == int(match[2])))
-    for match in re.finditer(r"[A-D](\d+)([<>])[A-D](\d+)\.", reasoning):
+    for match in re.finditer(r"[A-D](\d+)([<>])[A-D](\d+)\n", reasoning):
         found.append((match, 2, eval(match[1] + match[2] + match[3])))
-    if row["domain"] == "sort":
-        for digit, match in zip(answer_of(row), re.finditer(r"\d", reasoning), strict=True):
-            found.append((match, 0, match[0] == digit))
-    wanted = row["question"].partition("?")[0].split()[-1]  # of `category`, the kind
-    for match in re.finditer(r"([A-Z][a-z]+)(\d)[,.]", reasoning):
-        if match[2] != "0":
-            found.append((match, 1, match[1] == following(row, wanted)))
-        wanted = match[1]
-    for match in re.finditer(r"[A-D]\. (\w+) (\w+ )?(yes|no)\.", reasoning):
+    numbers = sorted(map(int, re.findall(r"\d+", row["question"].partition(" of ")[2])))
+    for match in re.finditer(r"(\d)\. (\d+)\n", reasoning):
+        found.append((match, 2, numbers[int(match[1]) - 1] == int(match[2])))
+    for match in re.finditer(r"\d\. (\w+) > (\w+)\n", reasoning):
+        found.append((match, 2, match[2] == following(row, match[1])))
+    for match in re.finditer(r"[A-D]\. (\w+) (\w+ )?(yes|no)\n", reasoning):
         seen = match[1]
         if row["domain"] == "category":
             found.append((match, 2, match[2] == kind_of(match[1]) + " "))
             seen = match[2].strip()
+        wanted = re.search(r"Find (\w+)\n", reasoning)[1]
         found.append((match, 3, (seen == wanted) == (match[3] == "yes")))
     assert found
     return [match.span(group) for match, group, right in found if not right]
@@ -176,8 +175,8 @@ def test_rows_are_deterministic_and_distinct(subset, split, count, seed):
 
 
 def test_a_question_is_the_same_whatever_the_seed():
-    by_id = {row["id"]: row for row in rows("sort", "validation", 400, seed=1)}
-    again = [row for row in rows("sort", "validation", 400, seed=2) if row["id"] in by_id]
+    by_id = {row["id"]: row for row in rows("rank", "validation", 400, seed=1)}
+    again = [row for row in rows("rank", "validation", 400, seed=2) if row["id"] in by_id]
     assert again
     for row in again:
         drawn = {"guess": None, "slip": None, "mistake": None}

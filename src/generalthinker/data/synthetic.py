@@ -27,26 +27,26 @@ KINDS = {
     "tree": [
         "oak fir ash",
         "pine palm elm yew",
-        "birch cedar maple larch alder willow",
-        "poplar hazel rowan holly laurel linden cypress juniper",
+        "birch cedar maple larch willow",
+        "hazel rowan holly laurel linden poplar",
     ],
     "animal": [
         "cat dog cow",
         "hen pig fox owl",
-        "wolf goat frog duck lion deer",
-        "otter camel horse mouse sheep badger rabbit donkey",
+        "wolf goat duck lion deer",
+        "otter camel horse mouse badger rabbit",
     ],
     "tool": [
         "saw axe pin",
         "nail rake file hoe",
-        "hammer chisel wrench spade drill shovel",
-        "trowel mallet sickle lathe anvil lever crowbar scythe",
+        "hammer chisel wrench drill shovel",
+        "trowel mallet lathe anvil lever crowbar",
     ],
     "food": [
         "jam pie egg",
         "rice corn soup ham",
-        "bread cheese butter honey salad toast",
-        "noodle pizza sausage muffin pudding cereal biscuit pancake",
+        "bread cheese butter honey toast",
+        "noodle pizza sausage muffin pudding biscuit",
     ],
 }
 NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal", "Ida", "Jim"]
@@ -54,7 +54,7 @@ DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sun
 
 
 class Working:
-    """The written steps of a solution; at the place `wrong_at` (counted from 0) a wrong value is found and used.
+    """The written lines of a solution; at the place `wrong_at` (counted from 0) a wrong value is found and used.
 
     `places` counts the values that were found, and `mistake` is the wrong one's range of characters in `text`.
     """
@@ -82,7 +82,7 @@ class Working:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One question before its options get letters; `solve` writes the steps and returns the answer they lead to."""
+    """One question before its options get letters; `solve` writes the lines and returns the answer they lead to."""
 
     stem: str
     solve: Callable[[Working], str]
@@ -114,47 +114,46 @@ def _chain(first: int, terms: list[int]) -> Draft:
         for term in terms:
             working.write(f"{total}{term:+d}=")
             total = int(working.find(str(total + term), _near(total + term)))
-            working.write(". ")
+            working.write("\n")
         return str(total)
 
     return Draft(f"What is {first}{''.join(f'{term:+d}' for term in terms)}?", solve, _near(first + sum(terms)))
 
 
 def _walk(working: Working, options: list[str], right: str, seen: Callable[[str], str] | None = None) -> str:
-    """Write for each option whether it is `right`, until one is, and return that option.
+    """Write for each option whether it is `right`, until one is, and return that option, or the last one.
 
-    If `seen` is given, it says what is seen in an option, and this is found first and compared with `right`. The last
-    option needs no check, because one of the options is right.
+    If `seen` is given, it says what is seen in an option, and this is found first and compared with `right`. A label
+    begins its line, so that it is the same token as in the question.
     """
-    working.write(f"Find {right}. ")
-    for letter, option in zip(OPTION_LETTERS, options[:-1], strict=False):
+    working.write(f"Find {right}\n")
+    for letter, option in zip(OPTION_LETTERS, options, strict=True):
         working.write(f"{letter}. {option} ")
         found = option
         if seen is not None:
             found = working.find(seen(option), sorted(KINDS))
             working.write(" ")
         verdict = working.find("yes" if found == right else "no", ("no", "yes"))
-        working.write(". ")
+        working.write("\n")
         if verdict == "yes":
             return option
     return options[-1]
 
 
 def _count(working: Working, after: dict[str, str], start: str, count: int) -> str:
-    """Write the `count` items that follow `start`, each after the one before it and numbered; return the last one.
+    """Write the `count` items that follow `start`, each on a line after the one before it; return the last one.
 
     `after` says what follows an item. An item found by mistake has enough items after it.
     """
-    working.write("Count: ")
     item = start
     for number in range(1, count + 1):
-        working.write(f"{item} ")
+        working.write(f"{number}. {item} > ")
         item = working.find(after[item], [other for other in after if _ahead(after, other, count - number)])
-        working.write(f" {number}{'.' if number == count else ','} ")
+        working.write("\n")
     return item
 
 
-def _ahead(after: dict[str, str], item: str | None, steps: int) -> Any:
+def _ahead(after: dict[str, str], item: str | None, steps: int) -> str | None:
     """Return what follows `item` after a number of steps, None if there is nothing."""
     for _ in range(steps):
         item = after.get(item) if item else None
@@ -162,7 +161,9 @@ def _ahead(after: dict[str, str], item: str | None, steps: int) -> Any:
 
 
 def _sum(rng: random.Random, level: int) -> Draft:
-    return _chain(rng.randint(1, 9), [rng.randint(1, 9) for _ in range(level + 1)])
+    # Levels 1 and 2 add two and four digits, levels 3 and 4 one and two numbers of two digits.
+    highest, terms = (9, 2 * level) if level < 3 else (39, level - 2)
+    return _chain(rng.randint(1, highest), [rng.randint(1, highest) for _ in range(terms)])
 
 
 def _difference(rng: random.Random, level: int) -> Draft:
@@ -170,16 +171,16 @@ def _difference(rng: random.Random, level: int) -> Draft:
 
 
 def _sequence(rng: random.Random, level: int) -> Draft:
-    step, first = 2 * level - rng.randint(0, 1), rng.randint(1, 89)
+    step, first = 2 * level - rng.randint(0, 1), rng.randint(1, 149)
     *shown, answer = [first + step * place for place in range(rng.randint(4, 7))]
 
     def solve(working: Working) -> str:
         working.write(f"{shown[-1]}-{shown[-2]}=")
         found = working.find(str(step), [str(n) for n in range(step - 2, step + 3) if n > 0])
-        working.write(f". {shown[-1]}+{found}=")
+        working.write(f"\n{shown[-1]}+{found}=")
         value = shown[-1] + int(found)
         reached = working.find(str(value), _near(value))
-        working.write(". ")
+        working.write("\n")
         return reached
 
     return Draft(f"Which number follows {','.join(map(str, shown))}?", solve, _near(answer))
@@ -191,10 +192,10 @@ def _rank(rng: random.Random, level: int) -> Draft:
     ordered = sorted(numbers)
 
     def solve(working: Working) -> str:
-        working.write("In order: ")
         for place in range(rank):
+            working.write(f"{place + 1}. ")
             found = working.find(str(ordered[place]), list(map(str, numbers)))
-            working.write(". " if place == rank - 1 else ",")
+            working.write("\n")
         return found
 
     wrong = [str(number) for number in numbers if number != ordered[rank - 1]]
@@ -212,7 +213,7 @@ def _largest(rng: random.Random, level: int) -> Draft:
         for other in others:
             working.write(best)
             sign = working.find(">" if int(best[1:]) > int(other[1:]) else "<", "<>")
-            working.write(f"{other}. ")
+            working.write(f"{other}\n")
             best = best if sign == ">" else other
         return best[1:]
 
@@ -237,21 +238,21 @@ def _order(rng: random.Random, level: int) -> Draft:
     start = rng.randint(0, 2)
     answer = people[start + level]
     following = dict(itertools.pairwise(people))
-    pairs = [f"{one} {next_one}" for one, next_one in rng.sample([*following.items()], len(following))]
+    pairs = [f"{one} > {next_one}" for one, next_one in rng.sample([*following.items()], len(following))]
     options = rng.sample([answer, *rng.sample([person for person in people if person != answer], 3)], 4)
 
     def solve(working: Working) -> str:
         return _walk(working, options, _count(working, following, people[start], level))
 
     places = "1 place" if level == 1 else f"{level} places"
-    return Draft(f"Neighbours are {', '.join(pairs)}. Who is {places} after {people[start]}?", solve, options=options)
+    return Draft(f"In a row are {', '.join(pairs)}. Who is {places} after {people[start]}?", solve, options=options)
 
 
 def _calendar(rng: random.Random, level: int) -> Draft:
     today, count, back = rng.choice(DAYS), rng.randint(1, 2) if level % 2 else rng.randint(3, 4), level > 2
     days = DAYS[::-1] if back else DAYS
     following = dict(zip(days, days[1:] + days[:1], strict=True))
-    answer = _ahead(following, today, count)
+    answer = _ahead(following, today, count) or today
     options = rng.sample([answer, *rng.sample([day for day in DAYS if day != answer], 3)], 4)
 
     def solve(working: Working) -> str:
@@ -319,7 +320,7 @@ def _row(task: Task, level: int, draft: Draft, rng: random.Random) -> SyntheticR
         "solution": f"{working.text}\\boxed{{{answer}}}",
         "slip": f"{mistaken.text}\\boxed{{{reached}}}",
         "mistake": mistaken.mistake,
-        "guess": f"I guess \\boxed{{{guess}}}",
+        "guess": f"I guess\n\\boxed{{{guess}}}",
     }
 
 

@@ -33,8 +33,8 @@ def boxed_solutions(tokenizer, seed: int) -> list[tuple[str, str]]:
     rng = random.Random(f"boxed solutions:{seed}")
     lessons = []
     for row in synthetic.rows(None, "pretrain", LESSONS, seed):
-        reasoning = row["solution"].partition(" \\boxed")[0].removesuffix(".")
-        steps = [f"{step}." for step in reasoning.split(". ")]
+        *lines, _ = row["solution"].splitlines()
+        steps = [f"{line}." for line in lines]
         layout = rng.choice(LAYOUTS)
         if layout == "numbered":
             steps, layout = [f"{place}. {step}" for place, step in enumerate(steps, 1)], "\n"
