@@ -75,15 +75,16 @@ def answer_of(row: dict) -> str:
             (answer,) = (word for word in row["options"] if kind_of(word) == kind)
             return answer
         case "order":
-            places, person = int(stem.split(" Who is ")[1].split()[0]), stem.removesuffix("?").split()[-1]
-            for _ in range(places):
-                (person,) = re.findall(rf"{person} > (\w+)", stem)
-            return person
+            return row_of(stem)[int(stem.removesuffix("?").split()[-1]) - 1]
         case "calendar":
-            words = stem.replace(".", "").split()
-            days = int(re.search(r"\d+", stem)[0]) * (-1 if "ago" in stem else 1)
-            return synthetic.DAYS[(synthetic.DAYS.index(words[2]) + days) % 7]
+            count = int(re.search(r"\d+", stem)[0]) * (-1 if "ago" in stem else 1)
+            return synthetic.MONTHS[(synthetic.MONTHS.index(stem.split(".")[0].split()[-1]) + count) % 12]
     raise AssertionError(row["domain"])
+
+
+def row_of(question: str) -> list[str]:
+    """Return who stands in the row of an `order` question."""
+    return re.search(r"are ([\w ]+)\.", question)[1].split()
 
 
 def test_answers_are_right(sample):
@@ -96,13 +97,6 @@ def kind_of(word: str) -> str:
     return kind
 
 
-def following(row: dict, item: str) -> str | None:
-    """Return who stands or which day comes after `item`, read from the question."""
-    if row["domain"] == "calendar":
-        return synthetic.DAYS[(synthetic.DAYS.index(item) + (-1 if "ago" in row["question"] else 1)) % 7]
-    return dict(re.findall(r"(\w+) > (\w+)", row["question"])).get(item)
-
-
 def wrong_values(row: dict, text: str) -> list[tuple[int, int]]:
     """Return the ranges of characters in which a solution is wrong, given the question and what it has said before."""
     reasoning = text.partition("\\boxed{")[0]
@@ -112,11 +106,11 @@ def wrong_values(row: dict, text: str) -> list[tuple[int, int]]:
     for match in re.finditer(r"[A-D](\d+)([<>])[A-D](\d+)\n", reasoning):
         found.append((match, 2, eval(match[1] + match[2] + match[3])))
     numbers = sorted(map(int, re.findall(r"\d+", row["question"].partition(" of ")[2])))
-    for match in re.finditer(r"(\d)\. (\d+)\n", reasoning):
+    for match in re.finditer(r"(?m)^(\d) (\d+)\n", reasoning):
         found.append((match, 2, numbers[int(match[1]) - 1] == int(match[2])))
-    for match in re.finditer(r"\d\. (\w+) > (\w+)\n", reasoning):
-        found.append((match, 2, match[2] == following(row, match[1])))
-    for match in re.finditer(r"[A-D]\. (\w+) (\w+ )?(yes|no)\n", reasoning):
+    for match in re.finditer(r"(?m)^\d (after \w+ |before \w+ |)([A-Z][a-z]+)\n", reasoning):
+        found.append((match, 2, match[2] == answer_of(row)))
+    for match in re.finditer(r"(?m)^[A-D] (\w+) (\w+ )?(yes|no)\n", reasoning):
         seen = match[1]
         if row["domain"] == "category":
             found.append((match, 2, match[2] == kind_of(match[1]) + " "))

@@ -1,6 +1,8 @@
 """Generate the demo's questions: eight small tasks in two groups, each with levels of difficulty.
 
 A row has a worked solution, the same solution with one wrong step from which all later steps follow, and a wrong guess.
+Each step is a line. The guess is what the question shows first: where a guess could be anything, the likelihood of the
+right answer after it is higher than after reasoning that is often wrong, and a likelihood reward teaches to guess.
 
 The questions of a task are what `draw` returns for the indices 0 … `draws` - 1, so they do not depend on the seed. A
 hash of its text decides the split of a question, so two splits never share a question.
@@ -9,6 +11,7 @@ hash of its text decides the split of a question, so two splits never share a qu
 import hashlib
 import itertools
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,30 +30,36 @@ KINDS = {
     "tree": [
         "oak fir ash",
         "pine palm elm yew",
-        "birch cedar maple larch willow",
-        "hazel rowan holly laurel linden poplar",
+        "birch cedar maple larch willow beech alder holly",
+        "hazel rowan laurel linden poplar walnut olive plum spruce cypress mulberry baobab",
     ],
     "animal": [
         "cat dog cow",
         "hen pig fox owl",
-        "wolf goat duck lion deer",
-        "otter camel horse mouse badger rabbit",
+        "wolf goat duck lion deer bear frog seal",
+        "otter camel horse mouse badger rabbit tiger zebra eagle snail lizard monkey",
     ],
     "tool": [
         "saw axe pin",
         "nail rake file hoe",
-        "hammer chisel wrench drill shovel",
-        "trowel mallet lathe anvil lever crowbar",
+        "hammer chisel wrench drill shovel bolt clamp plane",
+        "trowel mallet lathe anvil lever crowbar ladder needle scissors pliers spanner bucket",
     ],
     "food": [
         "jam pie egg",
         "rice corn soup ham",
-        "bread cheese butter honey toast",
-        "noodle pizza sausage muffin pudding biscuit",
+        "bread cheese butter honey toast cake stew bacon",
+        "noodle pizza bagel muffin pudding biscuit waffle omelette burger yoghurt porridge sandwich",
     ],
 }
 NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal", "Ida", "Jim"]
-DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+MONTHS = [
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+]
+
+# By level: the largest number that is added or subtracted, and how many are.
+ADDED = ((9, 2), (9, 3), (9, 4), (39, 1))
 
 
 class Working:
@@ -86,13 +95,12 @@ class Draft:
 
     stem: str
     solve: Callable[[Working], str]
-    wrong: list[str] | None = None
     options: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One kind of question; `draw` makes a draft of a level with a random generator whose seed is the question's index."""
+    """One kind of question; `draw` makes a draft of a level; its random generator's seed is the question's index."""
 
     name: str
     group: Literal["arithmetic", "general"]
@@ -117,7 +125,7 @@ def _chain(first: int, terms: list[int]) -> Draft:
             working.write("\n")
         return str(total)
 
-    return Draft(f"What is {first}{''.join(f'{term:+d}' for term in terms)}?", solve, _near(first + sum(terms)))
+    return Draft(f"What is {first}{''.join(f'{term:+d}' for term in terms)}?", solve)
 
 
 def _walk(working: Working, options: list[str], right: str, seen: Callable[[str], str] | None = None) -> str:
@@ -128,7 +136,7 @@ def _walk(working: Working, options: list[str], right: str, seen: Callable[[str]
     """
     working.write(f"Find {right}\n")
     for letter, option in zip(OPTION_LETTERS, options, strict=True):
-        working.write(f"{letter}. {option} ")
+        working.write(f"{letter} {option} ")
         found = option
         if seen is not None:
             found = working.find(seen(option), sorted(KINDS))
@@ -140,39 +148,19 @@ def _walk(working: Working, options: list[str], right: str, seen: Callable[[str]
     return options[-1]
 
 
-def _count(working: Working, after: dict[str, str], start: str, count: int) -> str:
-    """Write the `count` items that follow `start`, each on a line after the one before it; return the last one.
-
-    `after` says what follows an item. An item found by mistake has enough items after it.
-    """
-    item = start
-    for number in range(1, count + 1):
-        working.write(f"{number}. {item} > ")
-        item = working.find(after[item], [other for other in after if _ahead(after, other, count - number)])
-        working.write("\n")
-    return item
-
-
-def _ahead(after: dict[str, str], item: str | None, steps: int) -> str | None:
-    """Return what follows `item` after a number of steps, None if there is nothing."""
-    for _ in range(steps):
-        item = after.get(item) if item else None
-    return item
-
-
 def _sum(rng: random.Random, level: int) -> Draft:
-    # Levels 1 and 2 add two and four digits, levels 3 and 4 one and two numbers of two digits.
-    highest, terms = (9, 2 * level) if level < 3 else (39, level - 2)
+    highest, terms = ADDED[level - 1]
     return _chain(rng.randint(1, highest), [rng.randint(1, highest) for _ in range(terms)])
 
 
 def _difference(rng: random.Random, level: int) -> Draft:
-    return _chain(rng.randint(55, 89), [-rng.randint(1, 9) for _ in range(level + 1)])
+    highest, terms = ADDED[level - 1]
+    return _chain(rng.randint(55, 89), [-rng.randint(1, highest) for _ in range(terms)])
 
 
 def _sequence(rng: random.Random, level: int) -> Draft:
-    step, first = 2 * level - rng.randint(0, 1), rng.randint(1, 149)
-    *shown, answer = [first + step * place for place in range(rng.randint(4, 7))]
+    step, first = 2 * level - rng.randint(0, 1), rng.randint(1, 89)
+    shown = [first + step * place for place in range(rng.randint(3, 7))]
 
     def solve(working: Working) -> str:
         working.write(f"{shown[-1]}-{shown[-2]}=")
@@ -183,7 +171,7 @@ def _sequence(rng: random.Random, level: int) -> Draft:
         working.write("\n")
         return reached
 
-    return Draft(f"Which number follows {','.join(map(str, shown))}?", solve, _near(answer))
+    return Draft(f"Which number follows {','.join(map(str, shown))}?", solve)
 
 
 def _rank(rng: random.Random, level: int) -> Draft:
@@ -193,20 +181,20 @@ def _rank(rng: random.Random, level: int) -> Draft:
 
     def solve(working: Working) -> str:
         for place in range(rank):
-            working.write(f"{place + 1}. ")
+            working.write(f"{place + 1} ")
             found = working.find(str(ordered[place]), list(map(str, numbers)))
             working.write("\n")
         return found
 
-    wrong = [str(number) for number in numbers if number != ordered[rank - 1]]
     listed = ",".join(map(str, numbers))
-    return Draft(f"Which number is at place {rank} of {listed} in order?", solve, wrong)
+    return Draft(f"Which number is at place {rank} of {listed} in order?", solve)
 
 
 def _largest(rng: random.Random, level: int) -> Draft:
-    # The higher the level, the fewer different tens the options have; at the highest the units decide.
-    tens = rng.choices(rng.sample(range(1, 10), 5 - level), k=4)
-    options = [f"{ten}{unit}" for ten, unit in zip(tens, rng.sample(range(10), 4), strict=True)]
+    # The higher the level, the fewer different tens the options have; at the highest they have three digits.
+    tens = rng.choices(rng.sample(range(1, 10), max(2, 5 - level)), k=4)
+    hundred = "1" if level == 4 else ""
+    options = [f"{hundred}{ten}{unit}" for ten, unit in zip(tens, rng.sample(range(10), 4), strict=True)]
 
     def solve(working: Working) -> str:
         best, *others = (letter + option for letter, option in zip(OPTION_LETTERS, options, strict=True))
@@ -217,7 +205,7 @@ def _largest(rng: random.Random, level: int) -> Draft:
             best = best if sign == ">" else other
         return best[1:]
 
-    return Draft("Which number is the largest?", solve, options=options)
+    return Draft("Which number is the largest?", solve, options)
 
 
 def _category(rng: random.Random, level: int) -> Draft:
@@ -230,37 +218,38 @@ def _category(rng: random.Random, level: int) -> Draft:
     def solve(working: Working) -> str:
         return _walk(working, options, kind, kind_of.__getitem__)
 
-    return Draft(f"Which one is a kind of {kind}?", solve, options=options)
+    return Draft(f"Which one is a kind of {kind}?", solve, options)
 
 
 def _order(rng: random.Random, level: int) -> Draft:
-    people = rng.sample(NAMES, level + 3)
-    start = rng.randint(0, 2)
-    answer = people[start + level]
-    following = dict(itertools.pairwise(people))
-    pairs = [f"{one} > {next_one}" for one, next_one in rng.sample([*following.items()], len(following))]
+    people, place = rng.sample(NAMES, level + 4), 2 * level - rng.randint(0, 1)
+    answer = people[place - 1]
     options = rng.sample([answer, *rng.sample([person for person in people if person != answer], 3)], 4)
 
     def solve(working: Working) -> str:
-        return _walk(working, options, _count(working, following, people[start], level))
+        working.write(f"{place} ")
+        found = working.find(answer, people)
+        working.write("\n")
+        return _walk(working, options, found)
 
-    places = "1 place" if level == 1 else f"{level} places"
-    return Draft(f"In a row are {', '.join(pairs)}. Who is {places} after {people[start]}?", solve, options=options)
+    return Draft(f"In a row are {' '.join(people)}. Who is at place {place}?", solve, options)
 
 
 def _calendar(rng: random.Random, level: int) -> Draft:
-    today, count, back = rng.choice(DAYS), rng.randint(1, 2) if level % 2 else rng.randint(3, 4), level > 2
-    days = DAYS[::-1] if back else DAYS
-    following = dict(zip(days, days[1:] + days[:1], strict=True))
-    answer = _ahead(following, today, count) or today
-    options = rng.sample([answer, *rng.sample([day for day in DAYS if day != answer], 3)], 4)
+    # One month ahead at level 1, two or three at 2, four to six at 3, and as many back at 4.
+    now, count = rng.randrange(12), rng.randint(*((1, 1), (2, 3), (4, 6), (4, 6))[level - 1])
+    answer = MONTHS[(now + (count if level < 4 else -count)) % 12]
+    options = rng.sample([answer, *rng.sample([month for month in MONTHS if month != answer], 3)], 4)
 
     def solve(working: Working) -> str:
-        return _walk(working, options, _count(working, following, today, count))
+        working.write(f"{count} {'after' if level < 4 else 'before'} {MONTHS[now]} ")
+        found = working.find(answer, MONTHS)
+        working.write("\n")
+        return _walk(working, options, found)
 
-    asked = f"{count} {'day' if count == 1 else 'days'}"
-    asked = f"Which day was it {asked} ago?" if back else f"Which day is it in {asked}?"
-    return Draft(f"Today is {today}. {asked}", solve, options=options)
+    asked = f"{count} {'month' if count == 1 else 'months'}"
+    asked = f"Which month is it in {asked}?" if level < 4 else f"Which month was it {asked} ago?"
+    return Draft(f"It is {MONTHS[now]}. {asked}", solve, options)
 
 
 TASKS: dict[str, Task] = {
@@ -295,13 +284,14 @@ def _mistaken(draft: Draft, answer: str, places: int, rng: random.Random) -> tup
 
 
 def _row(task: Task, level: int, draft: Draft, rng: random.Random) -> SyntheticRow:
-    """Return the row of a draft, in which the options have letters; `rng` picks the wrong step and the wrong guess."""
+    """Return the row of a draft, in which the options have letters; `rng` picks the wrong step.
+
+    The guess is the first option or the first number of the question, or the second one if the first is right.
+    """
     working = Working()
     answer = draft.solve(working)
     mistaken, reached = _mistaken(draft, answer, working.places, rng)
-    # Of options, the guess is the first wrong one, so that a guess says little about the right answer.
-    wrong = [other for other in draft.options if other != answer][:1] if draft.options else draft.wrong
-    guess = rng.choice(wrong or [])
+    guess = next(one for one in draft.options or re.findall(r"\d+", draft.stem) if one != answer)
     question, letter = draft.stem, None
     if draft.options is not None:
         letter = OPTION_LETTERS[draft.options.index(answer)]

@@ -22,7 +22,7 @@ from generalthinker.models.warm_up import warm_up
 
 END, PAD, START = "<|im_end|>", "<|endoftext|>", "<|im_start|>"
 # All tasks have equal shares of these; the smallest task has about 2,300 questions for pre-training.
-PRETRAINING_QUESTIONS = 12_000
+PRETRAINING_QUESTIONS = 16_000
 # Synthetic texts have fewer than 100 tokens, but config/trial.yaml uses real questions, which are longer.
 CONTEXT_TOKENS = 4096
 EVALUATION_TOKENS = 80
@@ -218,7 +218,9 @@ def build(
     started = time.monotonic()
     torch.manual_seed(seed)
 
+    rng = random.Random(f"levels:{seed}")
     pool = synthetic.rows(None, "pretrain", PRETRAINING_QUESTIONS, seed)
+    pool = [row for row in pool if rng.random() < 1 / row["level"]]
     tokenizer = train_tokenizer(pool[:4000], vocabulary_size)
     texts = lessons(tokenizer, pool, steps * batch_size, worked_share, slip_share, answer_conditioned_share, seed)
     model = untrained(
