@@ -312,6 +312,8 @@ def _train(settings: Settings, run: RunSpec, identity: Identity, processes: int,
 
     torch.set_num_threads(threads)
     train_run(settings, run, identity, processes)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # left to Python's exit, one of the processes sometimes aborts
 
 
 @app.command()
