@@ -102,7 +102,10 @@ def test_two_processes_take_the_same_optimizer_steps(trained):
 # Python runs this module at its start.
 AT_EXIT = """
 import atexit, sys
-atexit.register(lambda: "torch" in sys.modules and print("open at exit:", sys.modules["torch"].distributed.is_initialized()))
+def tell():
+    if torch := sys.modules.get("torch"):
+        print("open at exit:", torch.distributed.is_initialized())
+atexit.register(tell)
 """
 
 
