@@ -305,8 +305,9 @@ def train(
 def _train(settings: Settings, run: RunSpec, identity: Identity, processes: int, threads: int) -> None:
     import torch
 
-    from generalthinker.training.start import prepare_vllm
+    from generalthinker.training.start import prepare_trackio, prepare_vllm
 
+    prepare_trackio(settings)
     prepare_vllm(settings.training)
     from generalthinker.training.run import train as train_run
 
