@@ -24,6 +24,7 @@ help:
 	@echo "make venv     only install the environment; PLATFORM=cuda on a machine with GPUs"
 	@echo "make lint     run all checks of CI except the tests; make format fixes most problems"
 	@echo "make inspect  install Inspect, a viewer of responses, into an environment of its own"
+	@echo "make trackers add TensorBoard and Trackio to .venv, for training.report_to"
 	@echo "make lock     resolve envs/*.in again"
 
 demo: $(READY)
@@ -77,6 +78,12 @@ inspect: .venv-inspect/.ready
 	.venv-inspect/bin/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Into .venv, whatever its platform: trainings import them (docs/use.md).
+.PHONY: trackers
+trackers:
+	@test -x $(BIN)/pip || { echo "There is no .venv yet: run make venv (PLATFORM=cuda on a machine with GPUs) first"; exit 1; }
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps -r envs/trackers.lock
+
 recovery: $(READY)
 	$(BIN)/pytest -m recovery tests/test_slurm.py tests/test_slurm_recovery.py
 
@@ -110,6 +117,10 @@ lock:
 	cd envs && UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --no-annotate --python-version 3.11 \
 		--python-platform x86_64-manylinux_2_28 --override overrides.txt --no-emit-package torch base.in cuda.in -o cuda.lock
 	cd envs && UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --no-annotate --python-version 3.11 inspect.in -o inspect.lock
+	cd envs && uv pip compile --quiet --no-annotate --no-header --python-version 3.11 --config-file cpu.toml \
+		--override overrides.txt --constraint cpu.lock trackers.in -o trackers.all
+	cd envs && { echo "# Written by make lock: what trackers.in needs beside cpu.lock."; grep -vxFf cpu.lock trackers.all; } > trackers.lock
+	rm envs/trackers.all
 
 clean:
 	rm -rf .venv .venv-inspect results/demo .pytest_cache .ruff_cache .mypy_cache

@@ -6,9 +6,9 @@ A step is everything from the sampled responses to the end of the optimizer's up
 answer-conditioned passes, the loss and its gradients. Compared are stock TRL's Binary-RL, our Binary-RL,
 Likelihood-RL and GeneralThinker, and the straightforward GeneralThinker (`group_by_length: false`): TRL's passes as
 they are and two more of the same kind. All take turns step by step in one process and share the model's weights, which
-are random. 64 responses have log-normal lengths with a mean of 0.3 × the limit, and two reach the limit; prompts have
-an eighth of it. `--lengths` takes the lengths from a `history.parquet` (mean, longest, truncated share) or from a
-generations Parquet instead.
+are random. 64 responses have lengths like those of a real model (config/laptop.yaml): log-normal, with a mean of 0.45 ×
+the limit, and ten reach the limit; prompts have an eighth of it. `--lengths` takes the lengths from a
+`history.parquet` (mean, longest, truncated share) or from a generations Parquet instead.
 
 Needs torch, transformers, peft, accelerate, trl, datasets, pandas and pydantic; no vLLM and no network. On a GPU the
 geometries of Qwen2.5-1.5B, 3B and 7B are measured in bfloat16, and tokens per second, the share of the GPU's peak
@@ -71,6 +71,9 @@ METHODS = {
     "ours": "GeneralThinker",
     "straightforward": "GeneralThinker",
 }
+# Of sampled responses of SmolLM2-135M (config/laptop.yaml, docs/method.md): the mean length of those that ended, as a
+# share of the limit, and the share of those that did not.
+MEAN_LENGTH, TRUNCATED = 0.45, 0.15
 LABELS = {
     "stock": "Binary-RL, stock TRL",
     "binary": "Binary-RL",
@@ -130,9 +133,9 @@ class Ours(Replaying, MethodTrainer):
     """This package's trainer."""
 
 
-def lengths_of(limit: int, count: int, file: Path | None = None, truncated_share: float = 1 / 32) -> list[int]:
+def lengths_of(limit: int, count: int, file: Path | None = None, truncated_share: float = TRUNCATED) -> list[int]:
     """Return `count` response lengths in tokens, at most `limit`; those at the limit are truncated."""
-    mean, truncated = 0.3 * limit, round(count * truncated_share)
+    mean, truncated = MEAN_LENGTH * limit, round(count * truncated_share)
     if file:
         import pandas as pd
 

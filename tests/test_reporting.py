@@ -349,6 +349,10 @@ def test_a_figure_names_what_other_code_made(settings: Settings, results: Layout
     assert drawn[0] == ""
     assert re.match(rf"NOT MADE BY THIS CODE: {runs[0].name}: credit 7, now 1 in\s+credit\.$", drawn[1])
     assert "Base" in drawn[2], "its responses do not say which code generated them"
+    evaluations = cells.figure_needs(settings, "figure1").evaluations
+    assert len(evaluations) == 12
+    more = len(evaluations) + 1 - figures.NAMED  # and the training above
+    assert f"and {more} more, see" in " ".join(drawn[2].split()), "a note of any length would leave no room for axes"
 
 
 def test_figure_without_history_says_what_to_run(settings: Settings, results: Layout) -> None:
@@ -386,7 +390,7 @@ def test_report_is_one_page_with_or_without_results(settings: Settings, results:
     parser = Balanced()
     parser.feed(page)
     assert parser.open == []
-    assert parser.loaded == ["data:image/png;base64,", "responses.html"]
+    assert parser.loaded == ["data:image/png;base64,"]
     for text in (
         "4 × A100",
         "8 (62.50 %)",

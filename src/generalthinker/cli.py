@@ -305,13 +305,16 @@ def train(
 def _train(settings: Settings, run: RunSpec, identity: Identity, processes: int, threads: int) -> None:
     import torch
 
-    from generalthinker.training.start import prepare_vllm
+    from generalthinker.training.start import prepare_trackio, prepare_vllm
 
+    prepare_trackio(settings)
     prepare_vllm(settings.training)
     from generalthinker.training.run import train as train_run
 
     torch.set_num_threads(threads)
     train_run(settings, run, identity, processes)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # left to Python's exit, one of the processes sometimes aborts
 
 
 @app.command()

@@ -70,6 +70,10 @@ class Layout:
         """Folder of the lock that a job holds while it makes this result."""
         return f"{self.results}/kept/locks/{kind}/{label}"
 
+    def tracking(self, reporter: str) -> str:
+        """What `training.report_to` writes, in a form of the reporter's own; no rule declares it."""
+        return f"{self.results}/tracking/{reporter}"
+
     def walkthrough(self, run: str, suffix: str) -> str:
         """One response of the trained policy, token by token, as a table or a figure."""
         return f"{self.results}/walkthroughs/{run}.{suffix}"

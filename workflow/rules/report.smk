@@ -203,6 +203,7 @@ rule report:
         tables=[layout.display(name, "csv") for name in settings.tables],
         figures=[layout.display(name, "png") for name in settings.figures],
         composition=rules.composition.output.png,
+        responses=layout.responses,  # the report links to it
     output:
         layout.report,
     log:

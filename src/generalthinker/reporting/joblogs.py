@@ -1,6 +1,7 @@
-"""How a job ended, as the log of its rule tells: with an error, after a signal, or without a word."""
+"""What the log of a job tells: how far the job is, or how it ended: with an error, after a signal, without a word."""
 
 import re
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,10 @@ RAISED = re.compile(
 OF_LAUNCHER = re.compile(r"(CalledProcessError|ChildFailedError)\b")
 SIGNALLED = re.compile(r"\bSIG[A-Z0-9]+ at step \d+|^KeyboardInterrupt$")
 LONGEST = 300
+# What a training says of each step, and the progress bar of any other job
+STEP = re.compile(r"step (\d+) of (\d+): .* ([\d.]+) s$")
+BAR = re.compile(r"^([^:|]+): +\d+%\|.*\| (\d+)/(\d+) \[[\d:]+<([\d:]+|\?)")
+LATEST_STEPS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +34,56 @@ class Ending:
     signalled: bool = False
 
 
-def ending(log: Path) -> Ending | None:
-    """Return how the job that wrote `log` ended as far as its log tells; None if there is no log."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`done` of `total` in the units of the log's last progress bar or step; `left` is seconds, as far as known."""
+
+    what: str
+    done: int
+    total: int
+    left: float | None
+
+
+def progress(log: Path) -> Progress | None:
+    """Return how far the job that writes `log` is; None if its log does not tell, as between two progress bars."""
+    lines = (_tail(log) or "").replace("\r", "\n").split("\n")
+    found = [match for line in lines if (match := STEP.search(line) or BAR.match(line))]
+    if not found:
+        return None
+    last = found[-1]
+    if last.re is STEP:
+        seconds = [float(match[3]) for match in found if match.re is STEP][-LATEST_STEPS:]
+        what, done, total = "step", int(last[1]), int(last[2])
+        left: float | None = (total - done) * statistics.fmean(seconds)
+    else:
+        what, done, total, left = last[1].strip(), int(last[2]), int(last[3]), _seconds(last[4])
+    return Progress(what, done, total, left) if done < total else None
+
+
+def _seconds(clock: str) -> float | None:
+    """Return the seconds of a progress bar's time, such as 1:02:03; None for its question mark."""
+    if clock == "?":
+        return None
+    seconds = 0
+    for part in clock.split(":"):
+        seconds = 60 * seconds + int(part)
+    return float(seconds)
+
+
+def _tail(log: Path) -> str | None:
+    """Return the end of `log`; None if it cannot be read."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-            text = file.read().decode("utf-8", errors="replace")
+            return file.read().decode("utf-8", errors="replace")
     except OSError:
+        return None
+
+
+def ending(log: Path) -> Ending | None:
+    """Return how the job that wrote `log` ended as far as its log tells; None if there is no log."""
+    text = _tail(log)
+    if text is None:
         return None
     # A progress bar rewrites its line after each carriage return.
     lines = [line.rpartition("\r")[2].rstrip() for line in text.replace("\r\n", "\n").split("\n")]

@@ -31,8 +31,9 @@ from generalthinker.reporting.tables import rows
 def write_report(settings: Settings, out: Path) -> None:
     """Write the experiment as one HTML page that loads no other file; it names the results that do not exist yet.
 
-    Accuracies are in percent. The same results give the same bytes.
+    It links to the response browser if that is there. Accuracies are in percent. The same results give the same bytes.
     """
+    responses = Path(Layout(settings.results).responses)
     frame = audit(settings)
     reproduced = frame[frame["check"] == "reproduced"]
     page = render(
@@ -49,6 +50,7 @@ def write_report(settings: Settings, out: Path) -> None:
         composition=_embedded(settings, "composition"),
         health=health(settings),
         noticed=NOTICED,
+        responses=responses.name if responses.exists() else "",
         benchmarks=_benchmarks(settings),
         reported=settings.reported_values,
         findings=frame[frame["check"] != "reproduced"].to_dict("records"),

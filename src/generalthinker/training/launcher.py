@@ -46,9 +46,10 @@ def require_reporter(training: TrainingSettings) -> None:
     """Raise ReporterError if the package that `training.report_to` names is not installed; nothing is imported."""
     package = training.report_to
     if package != "none" and find_spec(package) is None:
+        what = package if package == "wandb" else "--no-deps -r envs/trackers.lock"
         raise ReporterError(
             f"training.report_to = {package} needs the package {package}, which is not installed. Install it with\n"
-            f"  {sys.executable} -m pip install {package}\nor set training.report_to: none"
+            f"  {sys.executable} -m pip install {what}\nor set training.report_to: none"
         )
 
 

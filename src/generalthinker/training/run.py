@@ -12,6 +12,7 @@ from datasets import Dataset
 from peft import LoraConfig, PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, ProgressCallback
+from transformers.integrations import TensorBoardCallback
 from trl import GRPOConfig
 
 from generalthinker.config.settings import Settings
@@ -38,6 +39,7 @@ from generalthinker.training.history import History
 from generalthinker.training.interrupt import InterruptedTrainingError, StopOnSignal
 from generalthinker.training.launcher import split_batch
 from generalthinker.training.start import MADE_BY, SESSIONS, checkpoints_of, sessions
+from generalthinker.training.tracking import tensorboard, tracked_name
 from generalthinker.training.trainer import MethodTrainer
 from generalthinker.training.validation import SaveWhatIsValidated
 
@@ -58,7 +60,8 @@ def train(settings: Settings, run: RunSpec, identity: Identity, processes: int =
     checkpoints = checkpoints_of(layout, run) / identity.hash
     checkpoints.mkdir(parents=True, exist_ok=True)
     arguments = grpo_arguments(settings, run, processes, str(checkpoints))
-    trainer = build_trainer(settings, run, arguments)
+    tracked = tracked_name(run, identity)
+    trainer = build_trainer(settings, run, arguments | {"project": settings.name, "run_name": tracked})
 
     own = (*(VLLM if trainer.use_vllm else ()), *trainer.method.METRICS)
     history = History(checkpoints, trainer.seconds, own)
@@ -76,6 +79,9 @@ def train(settings: Settings, run: RunSpec, identity: Identity, processes: int =
     if main:
         history.trim(step_of(resume) if resume else 0)
         write_json(checkpoints / SESSIONS, [*sessions(checkpoints), _session(processes, resume)])
+        if settings.training.report_to == "tensorboard":
+            trainer.remove_callback(TensorBoardCallback)
+            trainer.add_callback(tensorboard(settings, tracked, step_of(resume) if resume else 0))
         logger.info("%s: %s", run.name, f"resuming from {resume}" if resume else "starting")
     with naming_full_disk(checkpoints), removing_unfinished(checkpoints), stop:
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)

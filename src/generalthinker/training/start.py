@@ -44,6 +44,14 @@ def prepare_vllm(training: TrainingSettings) -> None:
         import_utils.is_vllm_available = lambda min_version=None: False
 
 
+def prepare_trackio(settings: Settings) -> None:
+    """Tell Trackio where to write, unless its user says so; call it before TRL's trainer is imported.
+
+    TRL imports Trackio wherever it is installed, and Trackio reads the variable when it is imported.
+    """
+    os.environ.setdefault("TRACKIO_DIR", str(Path(Layout(settings.results).tracking("trackio")).absolute()))
+
+
 def checkpoints_of(layout: Layout, run: RunSpec) -> Path:
     """Return the folder of a run's checkpoints; below it, one folder per identity."""
     return Path(layout.run(run.name)) / "checkpoints"

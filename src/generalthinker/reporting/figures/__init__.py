@@ -27,6 +27,7 @@ from generalthinker.reporting.tables import Cell
 # Okabe and Ito's colours: people with colour blindness can distinguish them. Yellow is left out: its contrast is weak.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#4D4D4D")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
+NAMED = 4  # results of other code that a figure names: a longer note would leave no room for the axes
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -74,7 +75,9 @@ def write_figure(settings: Settings, name: str, png: Path, pdf: Path) -> None:
     with style():
         figure = kind.draw(settings, spec)
         if others := _other_code(settings, kind.sources(settings, spec)):
-            figure.supxlabel(fill(f"NOT MADE BY THIS CODE: {'; '.join(others)}.", 110), fontsize=7, color="#B00000")
+            more = [f"and {len(others) - NAMED} more, see `generalthinker status`"] if len(others) > NAMED else []
+            note = f"NOT MADE BY THIS CODE: {'; '.join(others[:NAMED] + more)}."
+            figure.supxlabel(fill(note, 110), fontsize=7, color="#B00000")
         save(figure, png, pdf)
 
 
