@@ -73,9 +73,14 @@ def write_figure(settings: Settings, name: str, png: Path, pdf: Path) -> None:
     kind = cast(FigureKind, importlib.import_module(f"{__name__}.{spec.kind}"))
     with style():
         figure = kind.draw(settings, spec)
-        if others := _other_code(settings, kind.sources(settings, spec)):
-            figure.supxlabel(fill(f"NOT MADE BY THIS CODE: {'; '.join(others)}.", 110), fontsize=7, color="#B00000")
+        mark_other_code(figure, _other_code(settings, kind.sources(settings, spec)))
         save(figure, png, pdf)
+
+
+def mark_other_code(figure: Figure, sentences: list[str]) -> None:
+    """Write below the figure what in it other code made, if anything."""
+    if sentences:
+        figure.supxlabel(fill(f"NOT MADE BY THIS CODE: {'; '.join(sentences)}.", 110), fontsize=7, color="#B00000")
 
 
 def _other_code(settings: Settings, sources: Sources) -> list[str]:
