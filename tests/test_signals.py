@@ -141,11 +141,7 @@ def test_the_same_run_gives_the_same_bytes(trained, generated, tmp_path):
 
 def test_responses_that_a_person_has_marked_are_read_too(trained, generated, tmp_path):
     settings, run = trained
-    _, frame = read(
-        with_credit(settings, marked=str(EXAMPLES)).model_copy(update={"results": settings.results}),
-        run,
-        tmp_path / "signals.parquet",
-    )
+    _, frame = read(with_credit(settings, marked=str(EXAMPLES)), run, tmp_path / "signals.parquet")
     write_marked(settings, Path(Layout(settings.results).marked))  # for the other tests
     assert frame.groupby("step").size().to_dict() == dict.fromkeys((0, 3, 4), 5), "not a whole number of groups"
     alone = frame[frame["response"] == 2]

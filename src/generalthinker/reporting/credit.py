@@ -108,7 +108,7 @@ def measure(readings: pd.DataFrame, result_step: int, method: Method) -> pd.Data
         for policy in policies:
             about = {"policy": policy, "task": readings_of["wrong"]["task"], "response": response}
             lines += [about | line for line in compared if not np.isnan(line["area"])]
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines, columns=["policy", "task", "response", "signal", "comparison", "area"])
 
 
 def _compare(wrong: Mapping[Any, Any], right: Mapping[Any, Any] | None, method: Method) -> list[dict[str, Any]]:

@@ -83,7 +83,7 @@ def copies_of(tokenizer: Any, number: int, line: Mapping[Any, Any]) -> list[Copy
     row["other_answer"] = box.content
     ids, offsets = _encoded(tokenizer, line["response"])
     overlaps = [any(start < last and end > first for first, last in line["mistakes"]) for start, end in offsets]
-    if line["corrected"] is None:
+    if pd.isna(line["corrected"]):
         return [Copy(number, WRONG, row, ids, overlaps, -1)]
     right, _ = _encoded(tokenizer, line["corrected"])
     place = next(at for at, (one, other) in enumerate(zip(ids, right, strict=False)) if one != other)
