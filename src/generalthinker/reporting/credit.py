@@ -173,7 +173,7 @@ def draw(areas: pd.DataFrame) -> Figure:
     whole = areas[areas["task"] == ALL]
     runs, signals = (list(dict.fromkeys(whole[name])) for name in ("run", "signal"))
     comparisons = [name for name in COMPARISONS if name in set(whole["comparison"])]
-    size = (2.4 + 2.6 * len(runs), 1.1 + (0.9 + 0.22 * len(signals)) * len(comparisons))
+    size = (max(5.4, 2.0 + 2.4 * len(runs)), 1.2 + (0.4 + 0.18 * len(signals)) * len(comparisons))
     figure, axes = plt.subplots(
         len(comparisons), len(runs), figsize=size, layout="constrained", squeeze=False, sharex=True, sharey=True
     )
@@ -184,12 +184,12 @@ def draw(areas: pd.DataFrame) -> Figure:
     for axis, run in zip(axes[0], runs, strict=True):
         axis.set_title(run)
     axes[0][0].set(xlim=(-0.03, 1.03), xticks=[0, 0.25, 0.5, 0.75, 1])
-    axes[0][0].set_yticks(range(len(signals)), signals, fontsize=8)
+    axes[0][0].set_yticks(range(len(signals)), signals)
     axes[0][0].invert_yaxis()
     figure.suptitle("Which signal finds the wrong step?\narea under the curve: 1 always, 0.5 chance, 0 never", size=11)
     named = [axis.get_legend_handles_labels() for axis in axes.flat]
     handles = {label: handle for pair in named for handle, label in zip(*pair, strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), fontsize=8)
     return figure
 
 
@@ -209,6 +209,7 @@ def _panel(axis: Axes, areas: pd.DataFrame, signals: list[str]) -> None:
         if len(shown):
             axis.plot(shown["area"], heights, marker, color=colour, markersize=4, label=label)
     axis.grid(visible=False, axis="y")
+    axis.tick_params(labelsize=8)
 
 
 def _by_step(policy: str) -> float:
