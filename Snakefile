@@ -65,6 +65,7 @@ rule all:
         rules.report.output,
         rules.responses.output,
         rules.evaluations.input,
+        rules.credit.output if settings.credit else [],
         rules.audit.output if settings.reported_values else [],
         rules.comparisons.input if settings.reported_values else [],
 

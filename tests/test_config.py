@@ -197,6 +197,7 @@ def test_every_key_is_explained():
         "evaluation",
         "tables",
         "figures",
+        "credit",
         "threads",
     ):
         # Knobs are explained where they are defined, by their families.
@@ -220,6 +221,30 @@ def _keys(full: dict, section: str) -> set[str]:
 
     walk(full["properties"][section])
     return keys
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"runs": {"S": {"model": "smal", "method": "Base"}}}, "credit.runs.S: model = 'smal': unknown model"),
+        (
+            {"runs": {"S": {"model": "small", "method": "Base"}}},
+            "credit.runs.S: 'Base' is not trained; the model before",
+        ),
+        ({"runs": {}, "response": 3}, "credit.response = 3: unknown key; did you mean 'responses'"),
+        ({"runs": {}, "responses": 0}, "credit.responses = 0: input should be greater than or equal to 1"),
+    ],
+)
+def test_the_runs_whose_credit_is_measured_are_checked(section, expected):
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(DEMO | {"credit": section})
+    assert expected in str(caught.value)
+
+
+def test_a_file_that_is_laid_over_another_removes_runs_from_the_credit():
+    content = DEMO | {"credit": DEMO["credit"] | {"runs": DEMO["credit"]["runs"] | {"M": None}}}
+    assert list(parse_settings(content).credit.runs) == ["S", "L"]
+    assert parse_settings(DEMO | {"credit": None}).credit is None
 
 
 def test_frozen_settings_read_back_the_same(tmp_path):

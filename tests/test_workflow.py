@@ -62,6 +62,17 @@ def test_the_views_of_one_run_need_that_run_alone(tmp_path, target, rule):
     assert "generate" not in jobs
 
 
+def test_whether_the_credit_finds_mistakes_needs_its_runs_and_no_evaluation(tmp_path):
+    files = ["--configfile", "config/demo.yaml"]
+    jobs = plan(*files, *fresh(tmp_path), f"{tmp_path}/results/credit.csv")
+    assert (jobs["marked"], jobs["signals"], jobs["credit"], jobs["train"], jobs["pretrain"]) == (1, 3, 1, 3, 3)
+    assert "generate" not in jobs
+    assert plan(*files, *fresh(tmp_path), "all")["signals"] == 3
+    jobs = plan(*files, "config/study.yaml", *fresh(tmp_path), "all")
+    assert (jobs["signals"], jobs["pretrain"]) == (10, 1), "the study has the small model alone, with every seed"
+    assert not {"signals", "credit"} & set(plan(*fresh(tmp_path), "all")), "the paper's experiment measures no credit"
+
+
 def test_downloads_are_all_that_needs_a_network(tmp_path):
     jobs = plan(*fresh(tmp_path), "downloads")
     jobs.pop("total")

@@ -76,6 +76,8 @@ def settings(folder: Path, model: Path, methods: dict | None = None, verifier: P
         "micro_batch_size": 8,
         "max_completion_tokens": 48,
         "save_every": 1,
+        "keep_checkpoints": 2,
+        "keep_adapters": False,
         "validate_every": None,
         "lora": {"rank": 4, "alpha": 8},
     }

@@ -354,6 +354,29 @@ def credit_viewer(
     print(page)
 
 
+@app.command()
+def marked(settings: SettingsFile = PAPER) -> None:
+    """Collect the responses whose wrong step is known: generated ones, or a file that a person has marked."""
+    from generalthinker.data.marked import write_marked
+
+    loaded, layout = _with_layout(settings)
+    write_marked(loaded, Path(layout.marked))
+
+
+@app.command()
+def signals(run: RunName, threads: Threads = 1, settings: SettingsFile = PAPER) -> None:
+    """Compute what a run's policies and its method's credit make of every token of the marked responses."""
+    loaded, layout = _with_layout(settings)
+    spec = loaded.run(run)
+    _compute(threads)
+    import torch
+
+    from generalthinker.training.signals import write_signals
+
+    torch.set_num_threads(threads)
+    write_signals(loaded, spec, Path(layout.signals(run)))
+
+
 def _prepare_sampling(settings: Settings, threads: int) -> None:
     """Do what a process must do before it imports the trainer to sample from a run's policy."""
     _compute(threads)
@@ -461,6 +484,15 @@ def figure(name: str, settings: SettingsFile = PAPER) -> None:
     loaded, layout = _with_layout(settings)
     _choose(loaded.figures, name, "figure")
     write_figure(loaded, name, Path(layout.display(name, "png")), Path(layout.display(name, "pdf")))
+
+
+@app.command()
+def credit(settings: SettingsFile = PAPER) -> None:
+    """Tell how well each token-level signal finds the wrong step of a response: a table and a figure."""
+    from generalthinker.reporting.credit import write_credit
+
+    loaded, layout = _with_layout(settings)
+    write_credit(loaded, *(Path(layout.display("credit", suffix)) for suffix in ("csv", "md", "png", "pdf")))
 
 
 @app.command()

@@ -86,6 +86,15 @@ class Layout:
         """Groups of responses with the numbers of every token, as a page (the credit viewer) or its data."""
         return f"{self.results}/credit/{run}.{suffix}"
 
+    @property
+    def marked(self) -> str:
+        """Responses whose wrong step is marked."""
+        return f"{self.results}/data/marked.parquet"
+
+    def signals(self, run: str) -> str:
+        """The numbers of every token of these responses, under the policies of one run."""
+        return f"{self.results}/signals/{run}.parquet"
+
     def generations(self, run: str, suite: str) -> str:
         """Raw responses of one run to one suite."""
         return f"{self.results}/generations/{run}/{suite}.parquet"

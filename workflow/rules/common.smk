@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from generalthinker.code_versions import all_code, fingerprint_with_imports
+from generalthinker.code_versions import all_code, fingerprint, fingerprint_with_imports
 from generalthinker.config import parse_settings
 from generalthinker.config.load import freeze, frozen_path
 from generalthinker.disk import require_folder, require_writable

@@ -49,6 +49,32 @@ rule overlap:
         "generalthinker --log {log} overlap {wildcards.name}"
 
 
+# Responses whose wrong step is known, for the question whether the credit finds it.
+rule marked:
+    input:
+        [settings.credit.marked] if settings.credit and settings.credit.marked else [],
+    output:
+        layout.marked,
+    log:
+        layout.log("marked"),
+    benchmark:
+        layout.benchmark_file("marked")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+    params:
+        responses=(
+            settings.credit.model_dump(exclude={"runs"}) if settings.credit else {}
+        ),
+        seed=settings.data.seed,
+        code=fingerprint_with_imports("data/marked.py"),
+    message:
+        "Collecting responses with a marked mistake"
+    shell:
+        "generalthinker --log {log} marked"
+
+
 rule mixture:
     input:
         # Gated benchmarks are no input, so that training does not wait for access; the command reads those it can.

@@ -6,6 +6,7 @@ localrules:
     table,
     figure,
     composition,
+    credit,
     report,
     responses,
     audit,
@@ -198,12 +199,44 @@ rule composition:
         "generalthinker --log {log} composition"
 
 
+rule credit:
+    input:
+        [layout.signals(run.name) for run in cells.credit_runs(settings)],
+    output:
+        csv=layout.display("credit", "csv"),
+        md=layout.display("credit", "md"),
+        png=report(
+            layout.display("credit", "png"),
+            caption="../report/credit.rst",
+            category="Figures",
+            labels={"figure": "credit"},
+        ),
+        pdf=layout.display("credit", "pdf"),
+    log:
+        layout.log("credit"),
+    benchmark:
+        layout.benchmark_file("credit")
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+    params:
+        runs=settings.credit.model_dump(include={"runs"}) if settings.credit else {},
+        code=fingerprint_with_imports("reporting/credit.py"),
+        versions=all_code(),
+    message:
+        "Comparing wrong tokens with others"
+    shell:
+        "generalthinker --log {log} credit"
+
+
 rule report:
     input:
         tables=[layout.display(name, "csv") for name in settings.tables],
         figures=[layout.display(name, "png") for name in settings.figures],
         composition=rules.composition.output.png,
         responses=layout.responses,  # the report links to it
+        credit=rules.credit.output if settings.credit else [],
     output:
         layout.report,
     log:

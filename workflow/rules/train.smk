@@ -28,6 +28,35 @@ rule train:
         "generalthinker --log {log} train {wildcards.run} --threads {threads}"
 
 
+# It needs a GPU for some minutes, and trains and samples nothing.
+rule signals:
+    input:
+        marked=layout.marked,
+        questions=layout.train,
+        model=lambda w: layout.model(slug(settings.run(w.run).model)),
+        further_models=lambda w: further_models(w.run),
+        adapter=layout.adapter("{run}"),
+        record=layout.run_record("{run}"),
+    output:
+        layout.signals("{run}"),
+    log:
+        layout.log("signals", "{run}"),
+    benchmark:
+        layout.benchmark_file("signals", "{run}")
+    conda:
+        ENVIRONMENT
+    threads: settings.threads.train
+    resources:
+        mem_mb=8000,
+        gpu=1,
+    params:
+        code=fingerprint(("training/groups.py", "training/signals.py")),
+    message:
+        "Reading the marked responses with {wildcards.run}"
+    shell:
+        "generalthinker --log {log} signals {wildcards.run} --threads {threads}"
+
+
 # Not a part of `all`: docs/method.md shows one.
 rule walkthrough:
     input:

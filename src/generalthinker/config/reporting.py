@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, create_model, model_validator
 
 from generalthinker.methods import SWEEPABLE
-from generalthinker.sections import Section
+from generalthinker.sections import Count, Section
 
 
 class RunSelection(Section):
@@ -186,4 +186,24 @@ class DifferencesFigure(Section):
 FigureSettings = Annotated[
     ScalingFigure | DynamicsFigure | LearningFigure | DifferencesFigure, Field(discriminator="kind")
 ]
+
+
+class CreditSettings(Section):
+    """Does the credit find the wrong step of a response: the runs, and the responses whose wrong step is known."""
+
+    runs: dict[str, RunChoice] = Field(description="the runs by label; each is measured before and after its training")
+    responses: Count = Field(100, description="generated responses with one wrong step, of each synthetic task")
+    marked: str | None = Field(
+        None, description="instead of generated responses: a file of JSON lines with responses that a person has marked"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, content: Any) -> Any:
+        """Leave out a run that is null: so a file laid over another one removes it."""
+        if isinstance(content, dict) and isinstance(runs := content.get("runs"), dict):
+            return content | {"runs": {label: run for label, run in runs.items() if run is not None}}
+        return content
+
+
 Reported = Annotated[str | None, Field(description="CSV file of the paper's values, shown next to the reproduced ones")]

@@ -14,6 +14,7 @@ from generalthinker.config.data import (
     mirror_folder,
 )
 from generalthinker.config.reporting import (
+    CreditSettings,
     DifferencesFigure,
     FigureSettings,
     LearningFigure,
@@ -73,6 +74,9 @@ class Settings(Section):
     threads: Threads = Threads()
     tables: dict[str, TableSettings] = Field(default_factory=dict)
     figures: dict[str, FigureSettings] = Field(default_factory=dict)
+    credit: CreditSettings | None = Field(
+        None, description="whether the token-level credit finds the wrong step of a response; None: it is not measured"
+    )
     reported_values: Reported = None
     equivalence_margin: float = Field(
         2.0, gt=0, description="points within which two accuracies, ours or the paper's, count as the same"
@@ -85,6 +89,7 @@ class Settings(Section):
             *self._data_problems(),
             *self._suite_problems(),
             *self._method_problems(),
+            *self._credit_problems(),
         ]
         for section, items in (("tables", self.tables), ("figures", self.figures)):
             for name, item in items.items():
@@ -142,6 +147,15 @@ class Settings(Section):
             for role, entry in method.models.items()
             if entry not in self.models
         ]
+
+    def _credit_problems(self) -> list[str]:
+        problems = []
+        for label, choice in (self.credit.runs if self.credit else {}).items():
+            found = self._choice_problems(choice)
+            if not found and not self.methods[choice.method].trained:
+                found = [f"{choice.method!r} is not trained; the model before the training is measured with every run"]
+            problems += [f"credit.runs.{label}: {problem}" for problem in found]
+        return problems
 
     def _suite_problems(self) -> list[str]:
         problems = []

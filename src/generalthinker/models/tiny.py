@@ -92,15 +92,15 @@ def lesson(
 ) -> tuple[str, str]:
     """Return one pre-training text as (prompt, response of the teacher).
 
-    The teacher reasons with probability `worked_share` and else guesses wrongly. Of the reasoning, `slip_share` has a
-    wrong step. With probability `answer_conditioned_share` the prompt already contains the answer that the response
-    ends in, right or wrong.
+    With probability `answer_conditioned_share` the prompt already contains an answer, and the teacher reasons towards it:
+    half of these answers are wrong, so that the model has a reason to read them. Without a given answer, the teacher
+    reasons with probability `worked_share`, of which `slip_share` has a wrong step, and else guesses wrongly.
     """
-    reasoned = "slip" if rng.random() < slip_share else "solution"
-    written = row[reasoned if rng.random() < worked_share else "guess"]
     if rng.random() < answer_conditioned_share:
+        written = row[rng.choice(("solution", "slip"))]
         return prompts.answer_conditioned_prompt(tokenizer, row["question"], boxed(written)), written
-    return prompts.question_prompt(tokenizer, row["question"]), written
+    reasoned = "slip" if rng.random() < slip_share else "solution"
+    return prompts.question_prompt(tokenizer, row["question"]), row[reasoned if rng.random() < worked_share else "guess"]
 
 
 def lessons(
@@ -114,7 +114,8 @@ def lessons(
 ) -> list[tuple[str, str]]:
     """Return `count` pre-training texts as (prompt, response) in the order of training; `rows` are repeated if needed.
 
-    Slips and guesses occur only in the last HABIT_SHARE of the texts, because earlier ones slow down learning to reason.
+    Without a given answer, slips and guesses occur only in the last HABIT_SHARE of the texts, because earlier ones slow
+    down learning to reason.
     """
     rng = random.Random(f"lessons:{seed}")
     habits = dict(zip(synthetic.TASKS, itertools.cycle(HABITS)))

@@ -87,4 +87,10 @@ def evaluations_of_run(settings: Settings, run: RunSpec) -> list[Evaluation]:
 def all_runs(settings: Settings) -> list[RunSpec]:
     """Return every run of the experiment, untrained models included, in the order of first use."""
     histories = [run for figure in settings.figures for run in figure_needs(settings, figure).histories]
-    return list(dict.fromkeys([*(run for run, _ in all_evaluations(settings)), *histories]))
+    return list(dict.fromkeys([*(run for run, _ in all_evaluations(settings)), *histories, *credit_runs(settings)]))
+
+
+def credit_runs(settings: Settings) -> list[RunSpec]:
+    """Return the runs of which it is measured whether their credit finds the wrong step."""
+    choices = settings.credit.runs.values() if settings.credit else ()
+    return list(dict.fromkeys(run for choice in choices for run in settings.runs(choice)))

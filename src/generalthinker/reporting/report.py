@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 
 from generalthinker.config.data import PackageModelSettings, RandomModelSettings, TinyGeometry
@@ -16,6 +17,7 @@ from generalthinker.records import RunSpec, slug
 from generalthinker.reporting.audit import audit
 from generalthinker.reporting.cells import all_evaluations, all_runs
 from generalthinker.reporting.comparison import explained, summary
+from generalthinker.reporting.credit import NOTE, by_task
 from generalthinker.reporting.display import Display, spoken
 from generalthinker.reporting.findings import findings
 from generalthinker.reporting.health import NOTICED, health
@@ -48,6 +50,7 @@ def write_report(settings: Settings, out: Path) -> None:
         figures=[_figure(settings, name) for name in settings.figures],
         questions=describe_questions(settings),
         composition=_embedded(settings, "composition"),
+        credit=_credit(settings),
         health=health(settings),
         noticed=NOTICED,
         responses=responses.name if responses.exists() else "",
@@ -167,6 +170,18 @@ def _figure(settings: Settings, name: str) -> dict[str, str]:
     title = settings.figures[name].title
     heading = f"{spoken(name)}: {title}"
     return {"name": name, "title": title, "heading": heading, "data": _embedded(settings, name)}
+
+
+def _credit(settings: Settings) -> dict[str, Any] | None:
+    """Return the figure and the table of how well the signals find wrong steps; None where this is not measured."""
+    if settings.credit is None:
+        return None
+    path = Path(Layout(settings.results).display("credit", "csv"))
+    if not path.exists():
+        return {"figure": "", "headings": [], "lines": [], "note": ""}
+    table = by_task(pd.read_csv(path))
+    lines = [[one if isinstance(one, str) else f"{one:.2f}" for one in line] for line in table.to_numpy().tolist()]
+    return {"figure": _embedded(settings, "credit"), "headings": [*table], "lines": lines, "note": NOTE}
 
 
 def _embedded(settings: Settings, name: str) -> str:

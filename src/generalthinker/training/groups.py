@@ -95,7 +95,7 @@ def sample_groups(
     for step, folder in adapters.items():
         load_adapter(trainer.model, folder)
         for group, row in enumerate(rows):
-            for place, scores in enumerate(_scored(trainer, row, sampled[group])):
+            for place, scores in enumerate(scored(trainer, [row] * len(texts[group]), sampled[group])):
                 named = {"step": step, "group": group, "response": place}
                 written = {"ids": sampled[group][place], "tokens": texts[group][place]}
                 lines.append(named | written | scores)
@@ -113,13 +113,18 @@ def token_texts(tokenizer, ids: list[int]) -> list[str]:
     return [text[start:end] for start, end in itertools.pairwise(ends)]
 
 
-def _scored(trainer: Any, row: dict[str, Any], ids: list[list[int]]) -> Iterator[dict[str, Any]]:
-    """Yield what the policy at the moment makes of each response of a group, whose tokens are `ids`."""
+def scored(trainer: Any, rows: list[dict[str, Any]], ids: list[list[int]]) -> Iterator[dict[str, Any]]:
+    """Yield what the policy at the moment makes of responses, as in a training step.
+
+    `rows` has the question of each response, and `ids` its tokens. The responses are whole groups, one after the other:
+    rewards and advantages of a group mean something only if its rows are the same. Rows with an `other_answer` also
+    get the log-probabilities under the policy that is told this answer (`logp_given_other`).
+    """
     trainer._generate_single_turn = lambda *_: (ids, None)
-    output = trainer._generate_and_score_completions([row] * len(ids))
-    prefix, numbers = trainer.prefix_mask(output), _token_numbers(trainer, output, row, ids)
-    [rewards] = trainer._rewards
-    for i, (tokens, rollout) in enumerate(zip(ids, trainer._local, strict=True)):
+    output = trainer._generate_and_score_completions(rows)
+    prefix, numbers = trainer.prefix_mask(output), _token_numbers(trainer, output, rows, ids)
+    rewards = [*itertools.chain.from_iterable(trainer._rewards)]
+    for i, (row, tokens, rollout) in enumerate(zip(rows, ids, trainer._local, strict=True)):
         box, reasoning = last_box(rollout.completion), int(prefix[i].sum())
         yield {
             "question": row["question"],
@@ -136,7 +141,7 @@ def _scored(trainer: Any, row: dict[str, Any], ids: list[list[int]]) -> Iterator
 
 
 def _token_numbers(
-    trainer: Any, output: dict[str, Any], row: dict[str, Any], ids: list[list[int]]
+    trainer: Any, output: dict[str, Any], rows: list[dict[str, Any]], ids: list[list[int]]
 ) -> dict[str, Tensor]:
     """Return the numbers (B, T) of all tokens, also of responses that are left out of the loss."""
     prefix = trainer.prefix_mask(output)
@@ -145,10 +150,13 @@ def _token_numbers(
     # Without TRL's log-probabilities under the reference policy, which leave out what its mask leaves out.
     everything = {name: value for name, value in output.items() if name != "ref_per_token_logps"}
     responses = Completions(trainer, everything | {"completion_mask": written})
-    conditioned = [answer_conditioned_prompt(trainer.tokenizer, row["question"], row["answer"])] * len(ids)
-    advantages = output["advantages"]
-    on_reasoning = {"logp_given_answer": responses.logps(conditioned)}
+    told = {"logp_given_answer": "answer"} | ({"logp_given_other": "other_answer"} if "other_answer" in rows[0] else {})
+    on_reasoning = {
+        name: responses.logps([answer_conditioned_prompt(trainer.tokenizer, row["question"], row[key]) for row in rows])
+        for name, key in told.items()
+    }
     on_reasoning |= trainer.credit.quantities if trainer.credit else {}
+    advantages = output["advantages"]
     return {
         "advantage": advantages if advantages.dim() == 2 else advantages.unsqueeze(1).expand(prefix.shape),
         "logp": responses.logps(),

@@ -74,11 +74,16 @@ def write_figure(settings: Settings, name: str, png: Path, pdf: Path) -> None:
     kind = cast(FigureKind, importlib.import_module(f"{__name__}.{spec.kind}"))
     with style():
         figure = kind.draw(settings, spec)
-        if others := _other_code(settings, kind.sources(settings, spec)):
-            more = [f"and {len(others) - NAMED} more, see `generalthinker status`"] if len(others) > NAMED else []
-            note = f"NOT MADE BY THIS CODE: {'; '.join(others[:NAMED] + more)}."
-            figure.supxlabel(fill(note, 110), fontsize=7, color="#B00000")
+        mark_other_code(figure, _other_code(settings, kind.sources(settings, spec)))
         save(figure, png, pdf)
+
+
+def mark_other_code(figure: Figure, sentences: list[str]) -> None:
+    """Write below the figure what in it other code made, if anything."""
+    if sentences:
+        more = [f"and {len(sentences) - NAMED} more, see `generalthinker status`"] if len(sentences) > NAMED else []
+        note = f"NOT MADE BY THIS CODE: {'; '.join(sentences[:NAMED] + more)}."
+        figure.supxlabel(fill(note, 110), fontsize=7, color="#B00000")
 
 
 def _other_code(settings: Settings, sources: Sources) -> list[str]:
