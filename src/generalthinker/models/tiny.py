@@ -92,15 +92,16 @@ def lesson(
 ) -> tuple[str, str]:
     """Return one pre-training text as (prompt, response of the teacher).
 
-    With probability `answer_conditioned_share` the prompt already contains an answer, and the teacher reasons towards it:
-    half of these answers are wrong, so that the model has a reason to read them. Without a given answer, the teacher
-    reasons with probability `worked_share`, of which `slip_share` has a wrong step, and else guesses wrongly.
+    With probability `answer_conditioned_share` the prompt already contains an answer, and the teacher reasons towards
+    it: half of these answers are wrong, so that the model has a reason to read them. Without a given answer, the
+    teacher reasons with probability `worked_share`, of which `slip_share` has a wrong step, and else guesses wrongly.
     """
     if rng.random() < answer_conditioned_share:
         written = row[rng.choice(("solution", "slip"))]
         return prompts.answer_conditioned_prompt(tokenizer, row["question"], boxed(written)), written
     reasoned = "slip" if rng.random() < slip_share else "solution"
-    return prompts.question_prompt(tokenizer, row["question"]), row[reasoned if rng.random() < worked_share else "guess"]
+    written = row[reasoned if rng.random() < worked_share else "guess"]
+    return prompts.question_prompt(tokenizer, row["question"]), written
 
 
 def lessons(
