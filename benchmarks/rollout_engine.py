@@ -169,7 +169,7 @@ def trained_adapter(model: Path, steps: int) -> tuple[Factors, float]:
     tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
     peft = get_peft_model(AutoModelForCausalLM.from_pretrained(model), lora_config(settings_for("fp32", "merged")))
     optimizer = torch.optim.AdamW([p for p in peft.parameters() if p.requires_grad], lr=1e-3)
-    texts = tiny.lessons(tokenizer, synthetic.rows(None, "train", 16 * steps, 1), 16 * steps, 1.0, 0.0, 0)
+    texts = tiny.lessons(tokenizer, synthetic.rows(None, "train", 16 * steps, 1), 16 * steps, 1.0, 0.0, 0.0, seed=0)
     for ids, labels in islice(warm_up.batches(warm_up.encode(tokenizer, texts), 16, random.Random(0)), steps):
         peft(input_ids=ids, labels=labels).loss.backward()
         optimizer.step()

@@ -154,13 +154,18 @@ def test_guesses_and_slips_come_last_and_a_conditioned_prompt_holds_the_answer_t
         next(kind for kind in ("solution", "slip", "guess") if row[kind] == response)
         for row, (_, response) in zip(rows, lessons, strict=True)
     ]
-    assert set(written[: int(late)]) == {"solution"}
-    shares = {kind: written[int(late) :].count(kind) / (800 - late) for kind in ("solution", "slip", "guess")}
-    assert shares == pytest.approx({"solution": 0.4, "slip": 0.1, "guess": 0.5}, abs=0.08)
-    conditioned = [lesson for lesson in lessons if prompts.ANSWER_CONDITIONED_INSTRUCTION in lesson[0]]
+    given = [prompts.ANSWER_CONDITIONED_INSTRUCTION in prompt for prompt, _ in lessons]
+    assert {kind for place, kind in enumerate(written) if place < late and not given[place]} == {"solution"}
+    unaided = [kind for place, kind in enumerate(written) if place >= late and not given[place]]
+    shares = {kind: unaided.count(kind) / len(unaided) for kind in ("solution", "slip", "guess")}
+    assert shares == pytest.approx({"solution": 0.4, "slip": 0.1, "guess": 0.5}, abs=0.1)
+    conditioned = [kind for kind, one in zip(written, given, strict=True) if one]
     assert 0.2 < len(conditioned) / 800 < 0.3
-    for prompt, response in conditioned:
-        assert prompt.endswith(f"assistant\n\\boxed{{{tiny.boxed(response)}}}\n")
+    assert conditioned.count("slip") / len(conditioned) == pytest.approx(0.5, abs=0.12)
+    assert "guess" not in conditioned
+    for (prompt, response), one in zip(lessons, given, strict=True):
+        if one:
+            assert prompt.endswith(f"assistant\n\\boxed{{{tiny.boxed(response)}}}\n")
 
 
 def test_the_teacher_guesses_more_often_at_higher_levels(tokenizer):
