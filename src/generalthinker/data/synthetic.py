@@ -30,26 +30,26 @@ KINDS = {
     "tree": [
         "oak fir ash",
         "pine palm elm yew",
-        "birch cedar maple larch willow beech alder holly",
-        "hazel rowan laurel linden poplar walnut olive plum spruce cypress mulberry baobab",
+        "birch cedar maple larch willow beech alder holly aspen yucca",
+        "hazel rowan laurel linden poplar walnut olive plum spruce cypress mulberry baobab ginkgo almond cherry fig",
     ],
     "animal": [
         "cat dog cow",
         "hen pig fox owl",
-        "wolf goat duck lion deer bear frog seal",
-        "otter camel horse mouse badger rabbit tiger zebra eagle snail lizard monkey",
+        "wolf goat duck lion deer bear frog seal mole crab",
+        "otter camel horse mouse badger rabbit tiger zebra eagle snail lizard monkey turtle donkey parrot beaver",
     ],
     "tool": [
         "saw axe pin",
         "nail rake file hoe",
-        "hammer chisel wrench drill shovel bolt clamp plane",
-        "trowel mallet lathe anvil lever crowbar ladder needle scissors pliers spanner bucket",
+        "hammer chisel wrench drill shovel bolt clamp plane level wedge",
+        "trowel mallet lathe anvil lever crowbar ladder needle scissors pliers spanner bucket sickle pulley gimlet tongs",
     ],
     "food": [
         "jam pie egg",
         "rice corn soup ham",
-        "bread cheese butter honey toast cake stew bacon",
-        "noodle pizza bagel muffin pudding biscuit waffle omelette burger yoghurt porridge sandwich",
+        "bread cheese butter honey toast cake stew bacon pasta salad",
+        "noodle pizza bagel muffin pudding biscuit waffle omelette burger yoghurt porridge sandwich burrito pancake sausage cereal",
     ],
 }
 NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal", "Ida", "Jim"]
@@ -100,12 +100,16 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One kind of question; `draw` makes a draft of a level; its random generator's seed is the question's index."""
+    """One kind of question; `draw` makes a draft of a level; its random generator's seed is the question's index.
+
+    `familiarity` is the share of its questions of level 1 that pre-training sees; of level n it sees an n-th of that.
+    """
 
     name: str
     group: Literal["arithmetic", "general"]
     answer_type: Literal["mcq", "math"]
     draw: Callable[[random.Random, int], Draft]
+    familiarity: float = 1.0
     draws: int = 12_000
 
 
@@ -155,7 +159,8 @@ def _sum(rng: random.Random, level: int) -> Draft:
 
 def _difference(rng: random.Random, level: int) -> Draft:
     highest, terms = ADDED[level - 1]
-    return _chain(rng.randint(55, 89), [-rng.randint(1, highest) for _ in range(terms)])
+    lowest = highest * terms + 1
+    return _chain(rng.randint(lowest, lowest + 9), [-rng.randint(1, highest) for _ in range(terms)])
 
 
 def _sequence(rng: random.Random, level: int) -> Draft:
@@ -203,6 +208,7 @@ def _largest(rng: random.Random, level: int) -> Draft:
             sign = working.find(">" if int(best[1:]) > int(other[1:]) else "<", "<>")
             working.write(f"{other}\n")
             best = best if sign == ">" else other
+        working.write(f"{best}\n")
         return best[1:]
 
     return Draft("Which number is the largest?", solve, options)
@@ -260,7 +266,7 @@ TASKS: dict[str, Task] = {
         Task("sequence", "arithmetic", "math", _sequence),
         Task("rank", "arithmetic", "math", _rank),
         Task("largest", "general", "mcq", _largest),
-        Task("category", "general", "mcq", _category),
+        Task("category", "general", "mcq", _category, familiarity=0.65),
         Task("order", "general", "mcq", _order),
         Task("calendar", "general", "mcq", _calendar),
     )

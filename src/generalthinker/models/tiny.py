@@ -222,8 +222,8 @@ def build(
 
     rng = random.Random(f"levels:{seed}")
     pool = synthetic.rows(None, "pretrain", PRETRAINING_QUESTIONS, seed)
-    pool = [row for row in pool if rng.random() < 1 / row["level"]]
-    tokenizer = train_tokenizer(pool[:4000], vocabulary_size)
+    tokenizer = train_tokenizer(pool[:8000], vocabulary_size)
+    pool = [row for row in pool if rng.random() < synthetic.TASKS[row["domain"]].familiarity / row["level"]]
     texts = lessons(tokenizer, pool, steps * batch_size, worked_share, slip_share, answer_conditioned_share, seed)
     model = untrained(
         tokenizer,
