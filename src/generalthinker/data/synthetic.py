@@ -43,13 +43,15 @@ KINDS = {
         "saw axe pin",
         "nail rake file hoe",
         "hammer chisel wrench drill shovel bolt clamp plane level wedge",
-        "trowel mallet lathe anvil lever crowbar ladder needle scissors pliers spanner bucket sickle pulley gimlet tongs",
+        "trowel mallet lathe anvil lever crowbar ladder needle scissors pliers spanner bucket "
+        "sickle pulley gimlet tongs",
     ],
     "food": [
         "jam pie egg",
         "rice corn soup ham",
         "bread cheese butter honey toast cake stew bacon pasta salad",
-        "noodle pizza bagel muffin pudding biscuit waffle omelette burger yoghurt porridge sandwich burrito pancake sausage cereal",
+        "noodle pizza bagel muffin pudding biscuit waffle omelette burger yoghurt porridge sandwich "
+        "burrito pancake sausage cereal",
     ],
 }
 NAMES = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal", "Ida", "Jim"]
