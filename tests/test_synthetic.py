@@ -75,7 +75,8 @@ def answer_of(row: dict) -> str:
             (answer,) = (word for word in row["options"] if kind_of(word) == kind)
             return answer
         case "order":
-            return row_of(stem)[int(stem.removesuffix("?").split()[-1]) - 1]
+            place = int(re.search(r"place (\d)", stem)[1])
+            return row_of(stem)[-place if "from the end" in stem else place - 1]
         case "calendar":
             count = int(re.search(r"\d+", stem)[0]) * (-1 if "ago" in stem else 1)
             return synthetic.MONTHS[(synthetic.MONTHS.index(stem.split(".")[0].split()[-1]) + count) % 12]
@@ -108,7 +109,7 @@ def wrong_values(row: dict, text: str) -> list[tuple[int, int]]:
     numbers = sorted(map(int, re.findall(r"\d+", row["question"].partition(" of ")[2])))
     for match in re.finditer(r"(?m)^(\d) (\d+)\n", reasoning):
         found.append((match, 2, numbers[int(match[1]) - 1] == int(match[2])))
-    for match in re.finditer(r"(?m)^\d (after \w+ |before \w+ |)([A-Z][a-z]+)\n", reasoning):
+    for match in re.finditer(r"(?m)^\d (after \w+ |before \w+ |from the end |)([A-Z][a-z]+)\n", reasoning):
         found.append((match, 2, match[2] == answer_of(row)))
     for match in re.finditer(r"(?m)^[A-D] (\w+) (\w+ )?(yes|no)\n", reasoning):
         seen = match[1]

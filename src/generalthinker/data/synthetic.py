@@ -230,17 +230,19 @@ def _category(rng: random.Random, level: int) -> Draft:
 
 
 def _order(rng: random.Random, level: int) -> Draft:
-    people, place = rng.sample(NAMES, level + 4), 2 * level - rng.randint(0, 1)
-    answer = people[place - 1]
+    # At level 4 the place is counted from the end.
+    people, place = rng.sample(NAMES, level + 4), rng.randint(*((1, 2), (3, 4), (5, 6), (2, 6))[level - 1])
+    counted = "" if level < 4 else " from the end"
+    answer = people[place - 1 if level < 4 else -place]
     options = rng.sample([answer, *rng.sample([person for person in people if person != answer], 3)], 4)
 
     def solve(working: Working) -> str:
-        working.write(f"{place} ")
+        working.write(f"{place}{counted} ")
         found = working.find(answer, people)
         working.write("\n")
         return _walk(working, options, found)
 
-    return Draft(f"In a row are {' '.join(people)}. Who is at place {place}?", solve, options)
+    return Draft(f"In a row are {' '.join(people)}. Who is at place {place}{counted}?", solve, options)
 
 
 def _calendar(rng: random.Random, level: int) -> Draft:
@@ -268,7 +270,7 @@ TASKS: dict[str, Task] = {
         Task("sequence", "arithmetic", "math", _sequence),
         Task("rank", "arithmetic", "math", _rank),
         Task("largest", "general", "mcq", _largest),
-        Task("category", "general", "mcq", _category, familiarity=0.65),
+        Task("category", "general", "mcq", _category, familiarity=0.5),
         Task("order", "general", "mcq", _order),
         Task("calendar", "general", "mcq", _calendar),
     )
