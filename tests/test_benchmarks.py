@@ -23,6 +23,14 @@ LINES = {
         r"\| bfloat16 \| [1-9]\.\de-0\d \|.*\|",
         r"gradients of two halves of the groups: .*",
     ],
+    "credit_worlds": [
+        rf"\| {world} \|( [\d.]+ \([\d.]+–[\d.]+\) \|){{6}}"
+        for world in (
+            "every given answer is right",
+            r"half of the given answers are wrong \(the demo\)",
+            "the same, and half of all other solutions are wrong, too",
+        )
+    ],
     "grading_ablation": [r" +\d+ +\d+ +\d+  symbols keep their case", r" +\d+ +\d+ +\d+  units"],
     "grading_rewrites": [
         r"minerva: rewrites graded as wrong: 0 of [1-9]\d*, \{\}",
