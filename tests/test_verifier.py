@@ -38,8 +38,8 @@ def test_the_rule_decides_as_the_grader_does():
 def test_the_record_has_accuracy_and_both_kinds_of_error(tiny_verifier):
     record = json.loads((tiny_verifier / "pretraining.json").read_text())
     assert record["held_out"]["accuracy"] > 0.8
-    assert 0 <= record["held_out"]["false_accepts"] < 0.3
-    assert 0 <= record["held_out"]["false_rejects"] < 0.3
+    assert 0 <= record["held_out"]["false_accepts"] < 0.4
+    assert 0 <= record["held_out"]["false_rejects"] < 0.4
     assert record["settings"] == {**tiny.VERIFIER, "seed": 1, "evaluation_questions": 200}
 
 

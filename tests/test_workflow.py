@@ -69,7 +69,7 @@ def test_whether_the_credit_finds_mistakes_needs_its_runs_and_no_evaluation(tmp_
     assert "generate" not in jobs
     assert plan(*files, *fresh(tmp_path), "all")["signals"] == 3
     jobs = plan(*files, "config/study.yaml", *fresh(tmp_path), "all")
-    assert (jobs["signals"], jobs["pretrain"]) == (10, 1), "the study has the small model alone, with every seed"
+    assert (jobs["signals"], jobs["pretrain"]) == (5, 1), "the study has the small model alone, with every seed"
     assert not {"signals", "credit"} & set(plan(*fresh(tmp_path), "all")), "the paper's experiment measures no credit"
 
 
