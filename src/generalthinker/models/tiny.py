@@ -93,8 +93,9 @@ def lesson(
     """Return one pre-training text as (prompt, response of the teacher).
 
     With probability `answer_conditioned_share` the prompt already contains an answer, and the teacher reasons towards
-    it: half of these answers are wrong, so that the model has a reason to read them. Without a given answer, the
-    teacher reasons with probability `worked_share`, of which `slip_share` has a wrong step, and else guesses wrongly.
+    it; half of these answers are wrong, and the reasoning has the wrong step that leads to it. Without a given answer,
+    the teacher reasons with probability `worked_share`, of which `slip_share` has a wrong step, and else guesses
+    wrongly.
     """
     if rng.random() < answer_conditioned_share:
         written = row[rng.choice(("solution", "slip"))]
