@@ -2,11 +2,13 @@
 
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from generalthinker import code_versions
 from generalthinker.code_versions import FILES, current_record, differences, fingerprint, fingerprint_with_imports
+from generalthinker.config.data import ModelSettings
 from generalthinker.files import read_json
 
 
@@ -80,3 +82,9 @@ def test_every_file_of_a_component_exists():
     for files in FILES.values():
         for file in files:
             assert (code_versions.PACKAGE / file).exists(), file
+
+
+def test_every_kind_of_model_that_is_built_here_has_code():
+    kinds = {get_args(one.model_fields["kind"].annotation)[0] for one in get_args(get_args(ModelSettings)[0])}
+    assert {*code_versions.OF_A_MODEL} == kinds - {"hub"}
+    assert all(code_versions.code_of_model(kind) for kind in code_versions.OF_A_MODEL)

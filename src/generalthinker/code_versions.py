@@ -44,6 +44,7 @@ OF_A_GENERATION = ("prompts", "generation")
 # by `kind`
 OF_A_MODEL = {
     "tiny": ("prompts", "pretraining"),
+    "tiny_verifier": ("prompts", "pretraining"),
     "package": ("prompts", "package"),
     "random": ("prompts", "random"),
 }
