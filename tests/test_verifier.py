@@ -1,5 +1,6 @@
 """The demo's verifier, its rule against the grader, and how a training asks a further model."""
 
+import itertools
 import json
 import random
 
@@ -33,6 +34,12 @@ def test_the_rule_decides_as_the_grader_does():
         assert says_yes == graded, (row["question"], row["answer"], student)
         decisions.add((row["answer_type"], says_yes, student is None))
     assert len(decisions) == 6
+
+
+def test_wrong_students_choose_every_other_option():
+    rng = random.Random(1)
+    given = [(row["answer_letter"], verifier.student_answer(row, rng)) for row in ROWS * 9 if row["options"]]
+    assert {(right, student[0]) for right, student in given if student} == set(itertools.product("ABCD", repeat=2))
 
 
 def test_the_record_has_accuracy_and_both_kinds_of_error(tiny_verifier):

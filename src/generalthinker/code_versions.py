@@ -35,7 +35,8 @@ FILES = {
         "training/validation.py",
     ),
     "generation": ("decoding.py", "generation"),
-    "pretraining": ("models/tiny.py", "models/verifier.py", "models/warm_up.py", "data/synthetic.py"),
+    "pretraining": ("models/tiny.py", "models/warm_up.py", "data/synthetic.py"),
+    "verifier": ("models/verifier.py",),
     "random": ("models/random_qwen.py", "models/qwen_vocabulary.py", "models/warm_up.py", "data/synthetic.py"),
     "package": ("models/package.py", "models/gguf.py", "models/lessons.py", "models/warm_up.py", "data/synthetic.py"),
 }
@@ -44,7 +45,7 @@ OF_A_GENERATION = ("prompts", "generation")
 # by `kind`
 OF_A_MODEL = {
     "tiny": ("prompts", "pretraining"),
-    "tiny_verifier": ("prompts", "pretraining"),
+    "tiny_verifier": ("prompts", "pretraining", "verifier"),
     "package": ("prompts", "package"),
     "random": ("prompts", "random"),
 }

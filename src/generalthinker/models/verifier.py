@@ -31,8 +31,11 @@ def student_answer(row: synthetic.SyntheticRow, rng: random.Random) -> str | Non
         return row["answer_letter"] if row["options"] and rng.random() < LETTER_ALONE else row["answer"]
     if drawn < RIGHT + MISSING:
         return None
-    if row["options"] is not None or rng.random() < 0.5:
-        return tiny.boxed(row["guess"])
+    if row["options"] is not None:
+        labelled = [f"{letter}. {one}" for letter, one in zip(synthetic.OPTION_LETTERS, row["options"], strict=True)]
+        return rng.choice([one for one in labelled if one != row["answer"]])
+    if rng.random() < 0.5:
+        return tiny.boxed(row["slip"])
     place = rng.randrange(len(row["answer"]))
     other = str((int(row["answer"][place]) + rng.randint(1, 9)) % 10)
     return row["answer"][:place] + other + row["answer"][place + 1 :]
