@@ -229,37 +229,35 @@ def _category(rng: random.Random, level: int) -> Draft:
     return Draft(f"Which one is a kind of {kind}?", solve, options)
 
 
-def _order(rng: random.Random, level: int) -> Draft:
-    # At level 4 the place is counted from the end.
-    people, place = rng.sample(NAMES, level + 4), rng.randint(*((1, 2), (3, 4), (5, 6), (2, 6))[level - 1])
-    counted = "" if level < 4 else " from the end"
-    answer = people[place - 1 if level < 4 else -place]
-    options = rng.sample([answer, *rng.sample([person for person in people if person != answer], 3)], 4)
+def _looked_up(rng: random.Random, stem: str, asked: str, answer: str, values: Sequence[str]) -> Draft:
+    """Return a draft with four of `values` as options; the value that is `asked` for is found first."""
+    options = rng.sample([answer, *rng.sample([value for value in values if value != answer], 3)], 4)
 
     def solve(working: Working) -> str:
-        working.write(f"{place}{counted} ")
-        found = working.find(answer, people)
+        working.write(f"{asked} ")
+        found = working.find(answer, values)
         working.write("\n")
         return _walk(working, options, found)
 
-    return Draft(f"In a row are {' '.join(people)}. Who is at place {place}{counted}?", solve, options)
+    return Draft(stem, solve, options)
+
+
+def _order(rng: random.Random, level: int) -> Draft:
+    # At level 4 the place is counted from the end.
+    people, place = rng.sample(NAMES, level + 4), rng.randint(*((1, 2), (3, 4), (5, 6), (2, 6))[level - 1])
+    asked = f"{place}{'' if level < 4 else ' from the end'}"
+    answer = people[place - 1 if level < 4 else -place]
+    return _looked_up(rng, f"In a row are {' '.join(people)}. Who is at place {asked}?", asked, answer, people)
 
 
 def _calendar(rng: random.Random, level: int) -> Draft:
     # One month ahead at level 1, two or three at 2, four to six at 3, and as many back at 4.
     now, count = rng.randrange(12), rng.randint(*((1, 1), (2, 3), (4, 6), (4, 6))[level - 1])
+    months = f"{count} {'month' if count == 1 else 'months'}"
+    question = f"Which month is it in {months}?" if level < 4 else f"Which month was it {months} ago?"
+    asked = f"{count} {'after' if level < 4 else 'before'} {MONTHS[now]}"
     answer = MONTHS[(now + (count if level < 4 else -count)) % 12]
-    options = rng.sample([answer, *rng.sample([month for month in MONTHS if month != answer], 3)], 4)
-
-    def solve(working: Working) -> str:
-        working.write(f"{count} {'after' if level < 4 else 'before'} {MONTHS[now]} ")
-        found = working.find(answer, MONTHS)
-        working.write("\n")
-        return _walk(working, options, found)
-
-    asked = f"{count} {'month' if count == 1 else 'months'}"
-    asked = f"Which month is it in {asked}?" if level < 4 else f"Which month was it {asked} ago?"
-    return Draft(f"It is {MONTHS[now]}. {asked}", solve, options)
+    return _looked_up(rng, f"It is {MONTHS[now]}. {question}", asked, answer, MONTHS)
 
 
 TASKS: dict[str, Task] = {

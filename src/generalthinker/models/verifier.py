@@ -32,7 +32,7 @@ def student_answer(row: synthetic.SyntheticRow, rng: random.Random) -> str | Non
     if drawn < RIGHT + MISSING:
         return None
     if row["options"] is not None:
-        labelled = [f"{letter}. {one}" for letter, one in zip(synthetic.OPTION_LETTERS, row["options"], strict=True)]
+        _, *labelled = row["question"].split("\n\n")
         return rng.choice([one for one in labelled if one != row["answer"]])
     if rng.random() < 0.5:
         return tiny.boxed(row["slip"])

@@ -21,6 +21,7 @@ from generalthinker.files import read_parquet, write_text
 from generalthinker.methods.method import Method
 from generalthinker.paths import Layout
 from generalthinker.records import RunSpec
+from generalthinker.reporting.cells import credit_runs
 from generalthinker.reporting.figures import COLOURS, mark_other_code, save, style
 from generalthinker.reporting.measure import IncompleteResultsError
 from generalthinker.reporting.other_code import other_training_code
@@ -54,8 +55,7 @@ def write_credit(settings: Settings, csv: Path, md: Path, png: Path, pdf: Path) 
     table = by_task(areas)
     text = table.to_markdown(index=False, floatfmt=".2f", colalign=["left"] * 2 + ["right"] * (table.shape[1] - 2))
     write_text(md, f"{text}\n\n{NOTE}\n")
-    runs = [run for choice in settings.credit.runs.values() for run in settings.runs(choice)]
-    others = [sentence for run in runs if (sentence := other_training_code(settings, run))]
+    others = [sentence for run in credit_runs(settings) if (sentence := other_training_code(settings, run))]
     with style():
         figure = draw(areas)
         mark_other_code(figure, others)
