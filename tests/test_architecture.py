@@ -41,7 +41,7 @@ ALLOWED = {
     "inventory": {"code_versions", "config", "errors", "identity", "keeping", "reporting"},
     "data": FOUNDATION | {"answers"},
     "models": FOUNDATION | {"data"},
-    "training": FOUNDATION | {"rewards", "answers"},
+    "training": FOUNDATION | {"rewards", "answers", "generation"},
     "generation": FOUNDATION,
     "reporting": FOUNDATION,
     "publishing": FOUNDATION | {"reporting"},

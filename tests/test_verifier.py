@@ -1,8 +1,12 @@
 """The demo's verifier, its rule against the grader, and how a training asks a further model."""
 
+import importlib.util
 import itertools
 import json
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,17 +15,20 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import method_reference as reference
 import tiny
 from generalthinker.answers import grade
+from generalthinker.config.load import freeze
 from generalthinker.data import synthetic
+from generalthinker.files import read_parquet
 from generalthinker.models import verifier
+from generalthinker.paths import Layout
 from generalthinker.prompts import verifier_prompt
-from generalthinker.training.further_models import FurtherModels
+from generalthinker.training.further_models import LoadedModels
 
 ROWS = synthetic.rows(None, "test", 160, seed=3)
 
 
 @pytest.fixture(scope="module")
 def further(tiny_verifier):
-    return FurtherModels({"verifier": tiny_verifier}, torch.device("cpu"), torch.float32, 4)
+    return LoadedModels({"verifier": tiny_verifier}, torch.device("cpu"), torch.float32, 4)
 
 
 def test_the_rule_decides_as_the_grader_does():
@@ -92,3 +99,26 @@ def test_answers_that_end_in_time_are_kept_where_others_of_the_batch_do_not(furt
 
     monkeypatch.setattr(model, "generate", slow)
     assert further.ask("verifier", ["a", "b"], max_new_tokens=40, seconds=60) == ["7", None]
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed")
+def test_where_vllm_samples_it_also_serves_the_verifier(tmp_path, tiny_model, tiny_verifier):
+    """Two engines in one process, the policy's with its adapter: tests/vllm_verifier.py."""
+    methods = {"Reasoner": {"family": "general_reasoner", "verifier": "verifier", "verifier_tokens": 40}}
+    settings = tiny.settings(tmp_path, tiny_model, methods, tiny_verifier, rollout_engine="vllm", max_steps=2)
+    [run] = settings.runs(tiny.choice("Reasoner"))
+    script, report = Path(__file__).with_name("vllm_verifier.py"), tmp_path / "report.json"
+    command = [sys.executable, script, freeze(settings), run.name, tiny_verifier, report]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(report.read_text())
+    assert len(found["prompts"]) > 8
+    assert found["served"] == found["loaded"]
+    assert found["no time"] == [None] * 3
+    assert found["too long"] == ["", found["served"][0]]
+    assert found["afterwards"] == found["served"][:3]
+    history, _ = read_parquet(Layout(settings.results).history(run.name))
+    assert (history["verifier/late"] == 0).all()
+    assert (history["verifier/undecided"] < 0.5).all()

@@ -25,6 +25,7 @@ FILES = {
     "credit": ("credit",),
     "training": (
         "decoding.py",
+        "generation/vllm_engine.py",
         "training/colocated.py",
         "training/further_models.py",
         "training/lengths.py",

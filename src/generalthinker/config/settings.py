@@ -35,6 +35,7 @@ EXECUTION_ONLY = {
     "group_by_length",
     "gradient_checkpointing",
     "vllm_memory_share",
+    "further_memory_share",
     "save_every",
     "keep_checkpoints",
     "keep_adapters",

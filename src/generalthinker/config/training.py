@@ -64,6 +64,10 @@ class TrainingSettings(Section):
         "`stochastic` rounding; or loaded as a LoRA adapter (`native`)",
     )
     vllm_memory_share: Fraction = Field(0.3, description="share of a GPU's memory that the rollout engine may take")
+    further_memory_share: Fraction = Field(
+        0.1,
+        description="share of a GPU's memory that vLLM may take for each further model of a method, such as a verifier",
+    )
     save_every: Count = Field(300, description="optimizer steps between checkpoints")
     keep_checkpoints: Annotated[int, Field(ge=2)] = Field(
         2, description="number of newest checkpoints kept; at least 2, because one may be damaged"

@@ -1,5 +1,7 @@
 """The vLLM engine, on GPUs or with vLLM's CPU build."""
 
+import math
+import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,9 +15,12 @@ from generalthinker.vllm_environment import set_vllm_environment
 
 
 class VllmEngine:
-    """One vLLM session; the LoRA adapter is loaded separately and not merged into the model."""
+    """One vLLM session; the LoRA adapter is loaded separately and not merged into the model.
 
-    def __init__(self, settings: EvaluationSettings, model: Path, adapter: Path | None) -> None:
+    `options` are further arguments of `vllm.LLM`.
+    """
+
+    def __init__(self, settings: EvaluationSettings, model: Path, adapter: Path | None, **options: Any) -> None:
         set_vllm_environment()
         try:
             import torch
@@ -37,7 +42,7 @@ class VllmEngine:
         try:
             if adapter is not None:
                 arguments |= {"enable_lora": True, "max_lora_rank": max_lora_rank(_rank(adapter))}
-            self.llm = LLM(**arguments)
+            self.llm = LLM(**arguments | options)
         except Exception as error:
             raise EngineUnavailableError(f"vllm did not start: {error}") from error
         self.adapter = LoRARequest("adapter", 1, str(adapter)) if adapter is not None else None
@@ -51,13 +56,18 @@ class VllmEngine:
         }
 
     def generate(
-        self, prompts: list[list[Prompt]], max_new_tokens: int, decodings: list[Decoding] | None = None
+        self,
+        prompts: list[list[Prompt]],
+        max_new_tokens: int,
+        decodings: list[Decoding] | None = None,
+        seconds: float = math.inf,
     ) -> Iterator[tuple[int, list[Generated]]]:
         """Yield (place, responses) for every list in `prompts` as soon as its last response is there.
 
         All prompts are queued at once, so that the prompts of the next list fill the batch while the last, long
-        responses of one list are still being generated.
+        responses of one list are still being generated. What is not finished after `seconds` is given up.
         """
+        deadline = time.monotonic() + seconds
         places: dict[str, tuple[int, int]] = {}
         responses: list[dict[int, Generated]] = [{} for _ in prompts]
         for place, of_list in enumerate(prompts):
@@ -73,6 +83,9 @@ class VllmEngine:
         engine = self.llm.llm_engine
         with tqdm(total=len(places), desc="responses", mininterval=5) as progress:
             while engine.has_unfinished_requests():
+                if time.monotonic() >= deadline:
+                    engine.abort_request([*places])
+                    return
                 output: Any
                 for output in engine.step():
                     if not output.finished:

@@ -1,20 +1,77 @@
-"""Additional models that a method needs beside the policy, such as a verifier: frozen, on the policy's device."""
+"""Additional models that a method needs beside the policy, such as a verifier: frozen, on the policy's device.
+
+Where vLLM samples the rollouts, it also serves these models; else transformers does.
+"""
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from generalthinker.config.training import EvaluationSettings, TrainingSettings
 from generalthinker.decoding import without_sampling_parameters
+from generalthinker.generation.vllm_engine import VllmEngine
+from generalthinker.training.colocated import DTYPES
 
 BATCH_SIZE = 64  # prompts that are answered together
 
 
-class FurtherModels:
-    """The additional models by role; each is loaded when it is first used and then stays on the device."""
+class FurtherModels(Protocol):
+    """The additional models; `folders` are theirs, by role."""
+
+    folders: dict[str, Path]
+
+    def ask(self, role: str, prompts: list[str], *, max_new_tokens: int, seconds: float) -> list[str | None]:
+        """Return greedy continuations; None for those that were not finished `seconds` after the call."""
+        ...
+
+
+def load(folders: dict[str, Path], training: TrainingSettings, device: torch.device) -> FurtherModels:
+    """Return the models with the engine and the precision of the rollouts."""
+    if training.rollout_engine == "vllm":
+        return ServedModels(folders, DTYPES[training.precision], training.further_memory_share)
+    return LoadedModels(folders, device, getattr(torch, DTYPES[training.precision]))
+
+
+class ServedModels:
+    """Every model in a vLLM engine of its own in this process; on a GPU it takes `memory_share` of the memory.
+
+    Create the rollout engine first: it sets up what the engines of a process share.
+    """
+
+    def __init__(self, folders: dict[str, Path], dtype: str, memory_share: float) -> None:
+        self.folders = folders
+        values = {"dtype": dtype, "gpu_memory_utilization": memory_share, "suites": {}}
+        settings = EvaluationSettings.model_validate(values)
+        # The model's own context length holds; the backend is the one of TRL's engine.
+        options: dict[str, Any] = {"max_model_len": None, "distributed_executor_backend": "external_launcher"}
+        self._engines = {role: VllmEngine(settings, folder, None, **options) for role, folder in folders.items()}
+
+    def ask(self, role: str, prompts: list[str], *, max_new_tokens: int, seconds: float) -> list[str | None]:
+        """Return greedy continuations; None for those that were not finished `seconds` after the call.
+
+        A prompt that fills the model's context is continued by nothing.
+        """
+        engine = self._engines[role]
+        encoded = engine.llm.get_tokenizer()(prompts, add_special_tokens=False)["input_ids"]
+        answers: list[str | None] = [None] * len(prompts)
+        places = []
+        for place, tokens in enumerate(encoded):
+            if len(tokens) < engine.llm.model_config.max_model_len:
+                places.append(place)
+            else:
+                answers[place] = ""
+        asked = [[encoded[place]] for place in places]
+        for number, [written] in engine.generate(asked, max_new_tokens, seconds=seconds):
+            answers[places[number]] = written.text
+        return answers
+
+
+class LoadedModels:
+    """The models in transformers; each is loaded when it is first used and then stays on the device."""
 
     def __init__(
         self, folders: dict[str, Path], device: torch.device, dtype: torch.dtype, batch_size: int = BATCH_SIZE

@@ -21,10 +21,10 @@ from generalthinker.config.training import TrainingSettings
 from generalthinker.methods.method import AnswerLoss, Method, Responses, ScoredRollout, Step
 from generalthinker.metrics import BOXED
 from generalthinker.rewards import Policy, Rollout, is_correct, reasoning_prefix
+from generalthinker.training import further_models
 from generalthinker.training.checkpoints import checkpoint_of
 from generalthinker.training.colocated import connect, engine_options
 from generalthinker.training.finite import require_finite
-from generalthinker.training.further_models import FurtherModels
 from generalthinker.training.lengths import IGNORED, LengthGroupingTrainer, labels_only, scored_tokens
 from generalthinker.training.memory import Memory, UpdateSlowPolicy
 from generalthinker.training.sampling_gap import SamplingGap
@@ -55,7 +55,7 @@ class MethodTrainer(LengthGroupingTrainer):
         self.seconds = {"rollout": 0.0, "scoring": 0.0}
         with engine_options(settings):
             super().__init__(group_by_length=settings.group_by_length, reward_funcs=[self._reward_rollouts], **trl)
-        self.models = FurtherModels(models or {}, self.accelerator.device, self.model.dtype)
+        self.models = further_models.load(models or {}, settings, self.accelerator.device)
         self._tokens_beginning = tokens_beginning(self._tokenizer)
         self.sampling_gap = SamplingGap(self.accelerator)
         self.memory = Memory(self.model, method.slow_policy)

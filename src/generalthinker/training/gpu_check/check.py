@@ -147,24 +147,30 @@ class _Check:
         return verdicts.imports(name, errors, seconds)
 
     def try_model(self, run: RunSpec, *, with_processes: bool) -> None:
-        """Add the parts of one model; the model's folder is deleted afterwards."""
-        folder = Path(self.scratch.model(slug(run.model)))
-        own = self.layout.model(slug(run.model))
-        model = self.add(f"{run.model}: model", lambda name: self._model(name, run.model, own, folder))
+        """Add the parts of one model and of those that its method needs too; their folders are deleted afterwards."""
+        names = dict.fromkeys([run.model, *self.settings.method(run).models.values()])
+        folders = [Path(self.scratch.model(slug(name))) for name in names]
+        models = [
+            self.add(f"{name}: model", partial(self._model, model=name, folder=folder))
+            for name, folder in zip(names, folders, strict=True)
+        ]
         for kind in ("step", "rollouts", *(["processes"] if with_processes else [])):
-            judge = partial(self._steps, run=run, kind=kind, model=model)
+            judge = partial(self._steps, run=run, kind=kind, models=models)
             self.add(f"{run.model}: {TITLES[kind]}", judge)
-        folder.unlink() if folder.is_symlink() else shutil.rmtree(folder, ignore_errors=True)
+        for folder in folders:
+            folder.unlink() if folder.is_symlink() else shutil.rmtree(folder, ignore_errors=True)
 
-    def _model(self, name: str, model: str, own: str, folder: Path) -> Part:
+    def _model(self, name: str, model: str, folder: Path) -> Part:
+        own = self.layout.model(slug(model))
         ended = self._work("model", slug(name), self.frozen, model, own, folder)
         if ended.error:
             return ended.failed(name, "make the model's folder by itself: snakemake downloads")
         return verdicts.model(name, ended.report, own)
 
-    def _steps(self, name: str, run: RunSpec, kind: str, model: Part) -> Part:
-        if model.state != "passed":
-            raise NotTriedError(model.found if model.state == "skipped" else "there is no model to train")
+    def _steps(self, name: str, run: RunSpec, kind: str, models: list[Part]) -> Part:
+        for model in models:
+            if model.state != "passed":
+                raise NotTriedError(model.found if model.state == "skipped" else f"{model.part} failed")
         training = self.settings.training
         launcher = None
         if kind == "processes":
@@ -178,7 +184,7 @@ class _Check:
                 raise error if gpus else NotTriedError(str(error)) from None
             launcher = torchrun(count, seconds_to_stop=10)
         folder = Path(self.scratch.results) / "steps"
-        arguments = (self.frozen, run.name, folder, kind, model.figures["random"])
+        arguments = (self.frozen, run.name, folder, kind, models[0].figures["random"])
         ended = run_work(
             "steps",
             *arguments,
