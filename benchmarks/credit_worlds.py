@@ -18,7 +18,6 @@ from unittest import mock
 import pandas as pd
 import torch
 
-from generalthinker import prompts
 from generalthinker.config import load
 from generalthinker.config.settings import Settings
 from generalthinker.data.marked import write_marked
@@ -39,7 +38,7 @@ COMPARISONS = ("in the response", "same place")
 class World(NamedTuple):
     """Shares of the texts with a wrong step: where the prompt gives an answer, and of the other reasoned ones.
 
-    `usual` None: as in the demo, `slip_share` of the last texts.
+    `usual` None: as in the demo, `slip_share` of the last texts. A wrong step leads to a given answer that is wrong.
     """
 
     label: str
@@ -48,14 +47,15 @@ class World(NamedTuple):
 
 
 WORLDS = (
-    World("every given answer is right", 0.0, None),
-    World("half of the given answers are wrong (the demo)", 0.5, None),
+    World("every given answer is right (the demo)", 0.0, None),
+    World("half of the given answers are wrong", 0.5, None),
     World("the same, and half of all other solutions are wrong, too", 0.5, 0.5),
 )
 
 
 def lesson_in(world: World):
-    """Return a teacher like `tiny.lesson` for this world."""
+    """Return a teacher for this world: that of the demo, who believes some wrong answers to be the right ones."""
+    demos = tiny.lesson
 
     def lesson(
         tokenizer,
@@ -65,12 +65,12 @@ def lesson_in(world: World):
         slip_share: float,
         answer_conditioned_share: float,
     ) -> tuple[str, str]:
-        if rng.random() < answer_conditioned_share:
-            written = row["slip" if rng.random() < world.given else "solution"]
-            return prompts.answer_conditioned_prompt(tokenizer, row["question"], tiny.boxed(written)), written
-        reasoned = "slip" if rng.random() < (slip_share if world.usual is None else world.usual) else "solution"
-        written = row[reasoned if rng.random() < worked_share else "guess"]
-        return prompts.question_prompt(tokenizer, row["question"]), written
+        slips = slip_share if world.usual is None else world.usual
+        if world.given and rng.random() < world.given:
+            answer = tiny.boxed(row["slip"])
+            row = row | {"answer": answer, "solution": row["slip"], "slip": row["solution"]}
+            slips = 1 - slips
+        return demos(tokenizer, row, rng, worked_share, slips, answer_conditioned_share)
 
     return lesson
 

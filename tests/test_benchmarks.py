@@ -26,8 +26,8 @@ LINES = {
     "credit_worlds": [
         rf"\| {world} \|( [\d.]+ \([\d.]+–[\d.]+\) \|){{6}}"
         for world in (
-            "every given answer is right",
-            r"half of the given answers are wrong \(the demo\)",
+            r"every given answer is right \(the demo\)",
+            "half of the given answers are wrong",
             "the same, and half of all other solutions are wrong, too",
         )
     ],

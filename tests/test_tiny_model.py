@@ -161,8 +161,7 @@ def test_guesses_and_slips_come_last_and_a_conditioned_prompt_holds_the_answer_t
     assert shares == pytest.approx({"solution": 0.4, "slip": 0.1, "guess": 0.5}, abs=0.1)
     conditioned = [kind for kind, one in zip(written, given, strict=True) if one]
     assert 0.2 < len(conditioned) / 800 < 0.3
-    assert conditioned.count("slip") / len(conditioned) == pytest.approx(0.5, abs=0.12)
-    assert "guess" not in conditioned
+    assert set(conditioned) == {"solution"}
     for (prompt, response), one in zip(lessons, given, strict=True):
         if one:
             assert prompt.endswith(f"assistant\n\\boxed{{{tiny.boxed(response)}}}\n")

@@ -92,14 +92,12 @@ def lesson(
 ) -> tuple[str, str]:
     """Return one pre-training text as (prompt, response of the teacher).
 
-    With probability `answer_conditioned_share` the prompt already contains an answer, and the teacher reasons towards
-    it; half of these answers are wrong, and the reasoning has the wrong step that leads to it. Without a given answer,
-    the teacher reasons with probability `worked_share`, of which `slip_share` has a wrong step, and else guesses
-    wrongly.
+    With probability `answer_conditioned_share` the prompt already contains the answer, and the teacher reasons towards
+    it. Else the teacher reasons with probability `worked_share`, of which `slip_share` has a wrong step, and guesses
+    wrongly otherwise.
     """
     if rng.random() < answer_conditioned_share:
-        written = row[rng.choice(("solution", "slip"))]
-        return prompts.answer_conditioned_prompt(tokenizer, row["question"], boxed(written)), written
+        return prompts.answer_conditioned_prompt(tokenizer, row["question"], row["answer"]), row["solution"]
     reasoned = "slip" if rng.random() < slip_share else "solution"
     written = row[reasoned if rng.random() < worked_share else "guess"]
     return prompts.question_prompt(tokenizer, row["question"]), written
