@@ -78,6 +78,23 @@ def test_rows_follow_their_code_and_not_that_of_figures(package):
     assert fingerprint_with_imports("answers/stage.py") == before["answers/stage.py"]
 
 
+@pytest.mark.parametrize(
+    ("module", "template"),
+    [
+        ("reporting/report.py", "reporting/report.html.j2"),
+        ("reporting/responses.py", "reporting/responses.html.j2"),
+        ("reporting/responses.py", "reporting/responses.js"),
+        ("reporting/credit_viewer.py", "reporting/credit_viewer.html.j2"),
+        ("publishing/folder.py", "publishing/card.md.j2"),
+    ],
+)
+def test_pages_and_cards_follow_their_templates(package, module, template):
+    before, rows = fingerprint_with_imports(module), fingerprint_with_imports("reporting/rows.py")
+    edit(package / template, "\n", "\nanother line\n")
+    assert fingerprint_with_imports(module) != before
+    assert fingerprint_with_imports("reporting/rows.py") == rows
+
+
 def test_every_file_of_a_component_exists():
     for files in FILES.values():
         for file in files:

@@ -104,7 +104,8 @@ def fingerprint(files: tuple[str, ...]) -> str:
     """Return a short hash of what the code in `files` does, without comments, docstrings and layout."""
     digest = hashlib.sha256()
     for path in _expanded(files):
-        digest.update(f"{path.relative_to(PACKAGE)}\n{_parsed(path.read_text(encoding='utf-8'))[0]}\n".encode())
+        text = path.read_text(encoding="utf-8")
+        digest.update(f"{path.relative_to(PACKAGE)}\n{_parsed(text)[0] if path.suffix == '.py' else text}\n".encode())
     return digest.hexdigest()[:8]
 
 
@@ -128,15 +129,23 @@ def _parsed(code: str) -> tuple[str, list[ast.ImportFrom]]:
 
 
 def fingerprint_with_imports(module: str) -> str:
-    """Return the fingerprint of `module` (as in "reporting/rows.py") and all it imports from its own package."""
+    """Return the fingerprint of `module` (as in "reporting/rows.py") and all it uses of its own package.
+
+    That is what it imports, and the templates and scripts that are named there.
+    """
     package = module.partition("/")[0]
+    templates = [path for path in (PACKAGE / package).iterdir() if path.suffix in (".j2", ".js")]
     pending, seen = [module], set()
     while pending:
         current = pending.pop()
         if current in seen:
             continue
         seen.add(current)
-        for node in _parsed((PACKAGE / current).read_text(encoding="utf-8"))[1]:
+        text = (PACKAGE / current).read_text(encoding="utf-8")
+        pending += [f"{package}/{template.name}" for template in templates if template.name in text]
+        if not current.endswith(".py"):
+            continue
+        for node in _parsed(text)[1]:
             if (node.module or "").startswith(f"generalthinker.{package}"):
                 base = (node.module or "").removeprefix("generalthinker.").replace(".", "/")
                 candidates = [base, *(f"{base}/{alias.name}" for alias in node.names)]
