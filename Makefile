@@ -20,7 +20,7 @@ help:
 	@echo "make recovery run the long tests of a sweep on a real SLURM while things break; needs root and SLURM"
 	@echo "make bench    measure speed against TRL, bare vLLM and the targets; leave the machine alone meanwhile"
 	@echo "make check-benchmarks  run every program of benchmarks/ in brief: does it still work?"
-	@echo "make check    run style checks, type checks and the fast tests, in less than a minute"
+	@echo "make check    run style checks, type checks and the fast tests, in about a minute"
 	@echo "make venv     only install the environment; PLATFORM=cuda on a machine with GPUs"
 	@echo "make lint     run all checks of CI except the tests; make format fixes most problems"
 	@echo "make inspect  install Inspect, a viewer of responses, into an environment of its own"
