@@ -13,7 +13,7 @@ from generalthinker.config.training import TrainingSettings
 from generalthinker.reporting.assumptions import Assumptions
 from generalthinker.reporting.cells import all_runs
 from generalthinker.training.gpu_check import machine, verdicts
-from generalthinker.training.gpu_check.check import most_work
+from generalthinker.training.gpu_check.check import check_gpu, most_work
 from generalthinker.training.gpu_check.models import SHAPES, byte_tokenizer, config_of
 from generalthinker.training.gpu_check.outcome import Ended, NotTriedError, last_error
 from generalthinker.training.gpu_check.step import Positions, expected_bytes
@@ -178,6 +178,29 @@ def test_each_model_is_tried_with_the_method_that_does_most():
     names = [run.name for run in most_work(PAPER, all_runs(PAPER))]
     assert [name.partition("/")[0] for name in names] == list(PAPER.models)
     assert all("GeneralThinker" in name or "AM" in name for name in names)
+
+
+@pytest.mark.parametrize("missing", [None, "verifier"])
+def test_a_model_that_a_method_needs_is_prepared_too(tmp_path, monkeypatch, missing):
+    settings = load([ROOT / "config/demo.yaml", ROOT / "config/rivals.yaml"]).model_copy(
+        update={"results": str(tmp_path)}
+    )
+    run = next(run for run in all_runs(settings) if "General-Reasoner" in run.name and run.seed)
+    prepared = []
+
+    def run_work(work, *arguments, **_):
+        if work == "model":
+            prepared.append((arguments[1], arguments[3].name))
+            return Ended({}, "no disk") if arguments[1] == missing else Ended({"parameters": 1, "random": True}, None)
+        return Ended({}, "not tried here")
+
+    monkeypatch.setattr("generalthinker.training.gpu_check.check.run_work", run_work)
+    parts = {part.part: part for part in check_gpu(settings, [run])}
+    assert prepared == [("small", "small"), ("verifier", "verifier")]
+    step = parts["small: training step"]
+    assert (step.state, step.found) == (
+        ("skipped", "verifier: model failed") if missing else ("failed", "not tried here")
+    )
 
 
 @pytest.mark.parametrize("name", PAPER.models)
