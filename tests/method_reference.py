@@ -4,6 +4,7 @@ It imports nothing from the package, so that it cannot repeat the package's mist
 docs/method.md.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -108,20 +109,20 @@ def token_bytes(tokenizer, token_id: int) -> bytes:
     return bytes(shown[character] for character in tokenizer.convert_ids_to_tokens(token_id))
 
 
-def special_tokens(tokenizer) -> set[int]:
-    """Return the tokens that do not belong to a response's text."""
-    return {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+def response_bytes(tokenizer, ids: list[int]) -> list[bytes]:
+    """Return what each token adds to a response's text; special tokens add nothing."""
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return [b"" if token_id in special else token_bytes(tokenizer, token_id) for token_id in ids]
 
 
-def tokens_within(tokenizer, ids: list[int], length: int, without: set[int] = frozenset()) -> int:
-    """Return how many leading tokens end at or before byte `length`; those of `without` have no bytes."""
-    end, count = 0, 0
-    for token_id in ids:
-        end += len(token_bytes(tokenizer, token_id)) if token_id not in without else 0
-        if end > length:
-            break
-        count += 1
-    return count
+def parts_within(parts: list[bytes], length: int) -> int:
+    """Return how many leading parts end at or before byte `length`."""
+    return sum(end <= length for end in itertools.accumulate(map(len, parts)))
+
+
+def tokens_within(tokenizer, ids: list[int], length: int) -> int:
+    """Return how many leading tokens end at or before byte `length`."""
+    return parts_within([token_bytes(tokenizer, token_id) for token_id in ids], length)
 
 
 def span_tokens(tokenizer, context: str, span: str) -> tuple[list[int], int]:
@@ -203,8 +204,8 @@ def rewards_and_prefixes(policy, tokenizer, rows: list[dict], completions: list[
     """Equation 6 for each response, and how many of its tokens are its reasoning prefix (0 where it is unusable)."""
     rewards, lengths = [], []
     for row, ids in zip(rows, completions, strict=True):
-        special = special_tokens(tokenizer)
-        written = b"".join(token_bytes(tokenizer, i) for i in ids if i not in special)
+        parts = response_bytes(tokenizer, ids)
+        written = b"".join(parts)
         start = written.rfind(BOX.encode())
         prefix, content = (
             written[: max(start, 0)].decode(errors="replace"),
@@ -214,7 +215,7 @@ def rewards_and_prefixes(policy, tokenizer, rows: list[dict], completions: list[
         context = chat(row["question"], INSTRUCTION) + prefix
         scored = answer_logp(policy, tokenizer, context, row["answer"], method.span) if usable else method.floor
         rewards.append(scored)
-        lengths.append(tokens_within(tokenizer, ids, start, special) if usable else 0)
+        lengths.append(parts_within(parts, start) if usable else 0)
     return rewards, lengths
 
 

@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 import torch
 
 import method_reference as reference
-from method_reference import BOX, Policy, chat, mean, span_tokens, special_tokens, token_bytes, tokens_within
+from method_reference import (
+    BOX,
+    Policy,
+    chat,
+    mean,
+    parts_within,
+    response_bytes,
+    span_tokens,
+    token_bytes,
+    tokens_within,
+)
 
 VERIFIER_INSTRUCTION = """For the above question, please verify if the student's answer is equivalent to the ground \
 truth answer.
@@ -92,8 +102,8 @@ class Policies:
 
 
 def parse(tokenizer, row: dict, ids: list[int]) -> Parsed:
-    special = special_tokens(tokenizer)
-    written = b"".join(token_bytes(tokenizer, i) for i in ids if i not in special)
+    parts = response_bytes(tokenizer, ids)
+    written = b"".join(parts)
     text = written.decode(errors="replace")
     parsed = Parsed(
         prompt=chat(row["question"], reference.INSTRUCTION),
@@ -106,7 +116,7 @@ def parse(tokenizer, row: dict, ids: list[int]) -> Parsed:
         prefix_tokens=0,
     )
     if parsed.valid:
-        parsed.prefix_tokens = tokens_within(tokenizer, ids, written.rfind(BOX.encode()), special)
+        parsed.prefix_tokens = parts_within(parts, written.rfind(BOX.encode()))
     return parsed
 
 

@@ -5,7 +5,7 @@ Where vLLM samples the rollouts, it also serves these models; else transformers 
 
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,23 +17,6 @@ from generalthinker.generation.vllm_engine import VllmEngine
 from generalthinker.training.colocated import DTYPES
 
 BATCH_SIZE = 64  # prompts that are answered together
-
-
-class FurtherModels(Protocol):
-    """The additional models; `folders` are theirs, by role."""
-
-    folders: dict[str, Path]
-
-    def ask(self, role: str, prompts: list[str], *, max_new_tokens: int, seconds: float) -> list[str | None]:
-        """Return greedy continuations; None for those that were not finished `seconds` after the call."""
-        ...
-
-
-def load(folders: dict[str, Path], training: TrainingSettings, device: torch.device) -> FurtherModels:
-    """Return the models with the engine and the precision of the rollouts."""
-    if training.rollout_engine == "vllm":
-        return ServedModels(folders, DTYPES[training.precision], training.further_memory_share)
-    return LoadedModels(folders, device, getattr(torch, DTYPES[training.precision]))
 
 
 class ServedModels:
@@ -120,3 +103,11 @@ class LoadedModels:
         """Return whether `tokens` (T,) hold the end of a response."""
         ends = model.generation_config.eos_token_id
         return bool(torch.isin(tokens, torch.tensor(ends, device=tokens.device)).any())
+
+
+def load(folders: dict[str, Path], training: TrainingSettings, device: torch.device) -> ServedModels | LoadedModels:
+    """Return the models in `folders`, by role, with the engine and the precision of the rollouts."""
+    dtype = DTYPES[training.precision]
+    if training.rollout_engine == "vllm":
+        return ServedModels(folders, dtype, training.further_memory_share)
+    return LoadedModels(folders, device, getattr(torch, dtype))

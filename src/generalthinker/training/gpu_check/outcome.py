@@ -29,7 +29,8 @@ ADVICE = (
     ),
     (
         r"Free memory on device|No available memory for the cache blocks|larger than the maximum number of tokens",
-        "see with nvidia-smi whether another process uses the GPU; if not, change training.vllm_memory_share",
+        "see with nvidia-smi whether another process uses the GPU; if not, change training.vllm_memory_share, or "
+        "training.further_memory_share for a method's further model",
     ),
     (r"No space left|DiskFull|is full", "free space on that disk"),
     (
