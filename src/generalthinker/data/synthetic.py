@@ -104,7 +104,7 @@ class Draft:
 class Task:
     """One kind of question; `draw` makes a draft of a level; its random generator's seed is the question's index.
 
-    `familiarity` is the share of its questions of level 1 that pre-training sees; of level n it sees an n-th of that.
+    Pre-training sees a question of level n with probability `familiarity` / n, or every one of them if that is above 1.
     """
 
     name: str
@@ -267,7 +267,7 @@ TASKS: dict[str, Task] = {
         Task("difference", "arithmetic", "math", _difference),
         Task("sequence", "arithmetic", "math", _sequence),
         Task("rank", "arithmetic", "math", _rank),
-        Task("largest", "general", "mcq", _largest),
+        Task("largest", "general", "mcq", _largest, familiarity=2.0),
         Task("category", "general", "mcq", _category, familiarity=0.5),
         Task("order", "general", "mcq", _order),
         Task("calendar", "general", "mcq", _calendar),
