@@ -11,7 +11,7 @@ import rival_reference as rivals
 from rival_reference import Norm
 from trainers import BeforeUpdate, lora, make, move_adapter, record_rollouts
 
-MAX_TOKENS, GROUP = 48, 4
+MAX_TOKENS, GROUP = 32, 4
 MATCHED = Norm()
 SUMS = Norm(kl_coef=0.0, loss="luspo", mask_truncated=False)
 OWN_RLPR = Norm(kl_coef=0.0, loss="dapo", entropy_coef=0.001, mask_truncated=False)
