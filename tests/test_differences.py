@@ -23,6 +23,7 @@ from generalthinker.reporting.comparison import AGREES, CANNOT_TELL, DIFFERS, co
 from generalthinker.reporting.differences import EXACT, Answers, Questions, compare, differences, write_differences
 from generalthinker.reporting.display import Entry
 from generalthinker.reporting.families import families, read_differing
+from generalthinker.reporting.display import signed_interval
 from generalthinker.reporting.findings import findings
 from generalthinker.reporting.measure import IncompleteResultsError
 from generalthinker.reporting.rows import write_row
@@ -372,3 +373,7 @@ def test_findings_sort_the_comparisons_of_averages(demo: Settings) -> None:
     assert second.benchmarks == ""
     [sentence] = [line for line in first.averages["different"] if line.startswith("GeneralThinker − Base, Toy general")]
     assert re.search(r"Average: \+\d+\.\d\d \(\+\d+\.\d\d … \+\d+\.\d\d\)$", sentence)
+
+
+def test_a_difference_that_rounds_to_zero_is_not_negative() -> None:
+    assert signed_interval(-0.004, 1.5) == "+0.00 … +1.50"

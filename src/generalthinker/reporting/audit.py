@@ -13,6 +13,7 @@ from generalthinker.config.settings import Settings
 from generalthinker.files import replacing, write_text
 from generalthinker.records import RunSpec
 from generalthinker.reporting.comparison import compared, explained, summary
+from generalthinker.reporting.display import signed
 from generalthinker.reporting.reported import Place, place_of, read_reported
 from generalthinker.reporting.statistics import percent
 from generalthinker.reporting.tables import Cell, rows
@@ -184,9 +185,9 @@ def _reproduced(settings: Settings, cells: dict[Place, Cell]) -> Iterator[Findin
                 cell.column,
                 f"{cell.reported_percent:.2f}",
                 f"{cell.reproduced_percent:.2f}",
-                f"{cell.ci_low:+.2f}",
-                f"{cell.ci_high:+.2f}",
-                f"{cell.difference:+.2f}",
+                signed(cell.ci_low),
+                signed(cell.ci_high),
+                signed(cell.difference),
                 cell.verdict,
             )
 

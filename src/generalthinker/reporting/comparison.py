@@ -12,7 +12,7 @@ from pathlib import Path
 from generalthinker.config.settings import Settings
 from generalthinker.files import replacing, write_text
 from generalthinker.paths import Layout
-from generalthinker.reporting.display import spoken
+from generalthinker.reporting.display import signed, signed_interval, spoken
 from generalthinker.reporting.rows import read_row
 from generalthinker.reporting.statistics import Interval, interval_of_difference
 from generalthinker.reporting.tables import rows
@@ -114,8 +114,8 @@ def _markdown(settings: Settings, table: str, found: list[Compared]) -> str:
             cell.column,
             f"{cell.reproduced_percent:.2f}",
             f"{cell.reported_percent:.2f}",
-            f"{cell.difference:+.2f}",
-            f"{cell.ci_low:+.2f} … {cell.ci_high:+.2f}",
+            signed(cell.difference),
+            signed_interval(cell.ci_low, cell.ci_high),
             cell.verdict,
         ]
         for cell in found

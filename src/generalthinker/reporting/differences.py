@@ -23,7 +23,7 @@ from generalthinker.config.settings import Settings
 from generalthinker.files import read_columns, replacing, write_text
 from generalthinker.paths import Layout
 from generalthinker.records import slug
-from generalthinker.reporting.display import spoken
+from generalthinker.reporting.display import signed, signed_interval, spoken
 from generalthinker.reporting.families import CANNOT_TELL, HIGHER, LOWER, SAME, families
 from generalthinker.reporting.measure import GradeFiles, IncompleteResultsError
 from generalthinker.reporting.statistics import Z95
@@ -232,9 +232,9 @@ def _markdown(settings: Settings, table: str, frame: pd.DataFrame) -> str:
             "row": frame["row"],
             "run": frame["run"],
             "minus": frame["compared_with"],
-            "difference": frame["difference"].map("{:+.2f}".format),
+            "difference": frame["difference"].map(signed),
             "interval": [
-                "" if pd.isna(low) else f"{low:+.2f} … {high:+.2f}"
+                "" if pd.isna(low) else signed_interval(low, high)
                 for low, high in zip(frame["ci_low"], frame["ci_high"], strict=True)
             ],
             "p (Holm)": frame["p_holm"].map("{:.3f}".format),

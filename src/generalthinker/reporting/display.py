@@ -63,6 +63,20 @@ class Display:
         return groups
 
 
+def signed(points: float) -> str:
+    """Return a difference in points with its sign; of a zero it is a plus.
+
+    >>> signed(-0.25), signed(-0.004)
+    ('-0.25', '+0.00')
+    """
+    return f"{points:+z.2f}"
+
+
+def signed_interval(low: float, high: float) -> str:
+    """Return an interval of a difference in points, e.g. `-0.25 … +1.50`."""
+    return f"{signed(low)} … {signed(high)}"
+
+
 def spoken(name: str) -> str:
     """Return the name of a table or figure as captions write it.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from generalthinker.config.reporting import AverageTable, BenchmarkTable, MethodTable
 from generalthinker.config.settings import Settings
+from generalthinker.reporting.display import signed, signed_interval
 from generalthinker.reporting.tables import Cell, Differing, Gap, rows
 
 HIGHER, LOWER, SAME, CANNOT_TELL = "higher", "lower", "same", "cannot tell"
@@ -63,7 +64,7 @@ def differing(lines: Iterable[dict[str, str]]) -> Differing:
     found: Differing = {}
     for line in lines:
         pair = frozenset((line["run"], line["compared_with"]))
-        ends = [f"{float(line[name]):+.2f}" for name in ("ci_low", "ci_high") if line[name]]
-        gap = Gap(line["verdict"] in (HIGHER, LOWER), f"{float(line['difference']):+.2f}", " … ".join(ends))
+        interval = signed_interval(float(line["ci_low"]), float(line["ci_high"])) if line["ci_low"] else ""
+        gap = Gap(line["verdict"] in (HIGHER, LOWER), signed(float(line["difference"])), interval)
         found.setdefault((line["group"], line["row"]), {})[pair] = gap
     return found

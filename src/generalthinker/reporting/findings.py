@@ -7,7 +7,7 @@ from pathlib import Path
 from generalthinker.config.settings import Settings
 from generalthinker.paths import Layout
 from generalthinker.reporting.comparison import compared, summary
-from generalthinker.reporting.display import spoken
+from generalthinker.reporting.display import signed, signed_interval, spoken
 from generalthinker.reporting.families import CANNOT_TELL, HIGHER, LOWER, SAME, families
 
 KINDS = {
@@ -65,8 +65,8 @@ def _sentence(line: dict[str, str]) -> str:
     place = " ".join(filter(None, (line["group"], line["row"])))
     interval = ""
     if line["ci_low"]:
-        interval = f" ({float(line['ci_low']):+.2f} … {float(line['ci_high']):+.2f})"
-    return f"{line['run']} − {line['compared_with']}, {place}: {float(line['difference']):+.2f}{interval}"
+        interval = f" ({signed_interval(float(line['ci_low']), float(line['ci_high']))})"
+    return f"{line['run']} − {line['compared_with']}, {place}: {signed(float(line['difference']))}{interval}"
 
 
 def _counted(lines: list[dict[str, str]]) -> str:

@@ -34,6 +34,7 @@ def draw(settings: Settings, spec: DifferencesFigure) -> Figure:
         axis.set_title(" ".join(filter(None, (family.group, family.label))))
         axis.set_xlabel("points, 95 % interval")
         axis.grid(visible=False, axis="y")
+        axis.locator_params(axis="x", nbins=6)
     names = [f"{run} − {other}" if family.baseline is None else run for run, other in family.pairs]
     axes.flat[0].set_yticks(range(len(names)), names, fontsize=8)
     axes.flat[0].invert_yaxis()
