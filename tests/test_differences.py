@@ -21,9 +21,8 @@ from generalthinker.reporting import cells, tables
 from generalthinker.reporting.accuracies import mark
 from generalthinker.reporting.comparison import AGREES, CANNOT_TELL, DIFFERS, compared, verdict, write_comparison
 from generalthinker.reporting.differences import EXACT, Answers, Questions, compare, differences, write_differences
-from generalthinker.reporting.display import Entry
+from generalthinker.reporting.display import Entry, signed_interval
 from generalthinker.reporting.families import families, read_differing
-from generalthinker.reporting.display import signed_interval
 from generalthinker.reporting.findings import findings
 from generalthinker.reporting.measure import IncompleteResultsError
 from generalthinker.reporting.rows import write_row
