@@ -210,7 +210,7 @@ def test_verdicts_about_the_papers_values(low: float, high: float, said: str) ->
 
 
 def marks(numbers: dict[str, int], differ: dict[frozenset[str], bool], baseline: str | None = None) -> str:
-    gaps = {pair: Gap(differs, "", "") for pair, differs in differ.items()}
+    gaps = {pair: Gap(differs, 0.0, None) for pair, differs in differ.items()}
     entries = {run: Entry(str(number), str(number), number=number) for run, number in numbers.items()}  # type: ignore
     marked = mark(entries, gaps, baseline).values()
     return " ".join("best" if entry.best else "tied" if entry.tied else "-" for entry in marked)

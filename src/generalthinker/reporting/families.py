@@ -8,7 +8,6 @@ from pathlib import Path
 
 from generalthinker.config.reporting import AverageTable, BenchmarkTable, MethodTable
 from generalthinker.config.settings import Settings
-from generalthinker.reporting.display import signed, signed_interval
 from generalthinker.reporting.tables import Cell, Differing, Gap, rows
 
 HIGHER, LOWER, SAME, CANNOT_TELL = "higher", "lower", "same", "cannot tell"
@@ -64,7 +63,11 @@ def differing(lines: Iterable[dict[str, str]]) -> Differing:
     found: Differing = {}
     for line in lines:
         pair = frozenset((line["run"], line["compared_with"]))
-        interval = signed_interval(float(line["ci_low"]), float(line["ci_high"])) if line["ci_low"] else ""
-        gap = Gap(line["verdict"] in (HIGHER, LOWER), signed(float(line["difference"])), interval)
-        found.setdefault((line["group"], line["row"]), {})[pair] = gap
+        found.setdefault((line["group"], line["row"]), {})[pair] = gap_of(line)
     return found
+
+
+def gap_of(line: dict[str, str]) -> Gap:
+    """Return the comparison of a line of a file of differences."""
+    interval = (float(line["ci_low"]), float(line["ci_high"])) if line["ci_low"] else None
+    return Gap(line["verdict"] in (HIGHER, LOWER), float(line["difference"]), interval)

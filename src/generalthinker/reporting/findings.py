@@ -8,7 +8,7 @@ from generalthinker.config.settings import Settings
 from generalthinker.paths import Layout
 from generalthinker.reporting.comparison import compared, summary
 from generalthinker.reporting.display import signed, signed_interval, spoken
-from generalthinker.reporting.families import CANNOT_TELL, HIGHER, LOWER, SAME, families
+from generalthinker.reporting.families import CANNOT_TELL, HIGHER, LOWER, SAME, families, gap_of
 
 KINDS = {
     "different": (HIGHER, LOWER),
@@ -63,10 +63,9 @@ def findings(settings: Settings) -> list[Findings]:
 def _sentence(line: dict[str, str]) -> str:
     """Return one comparison, e.g. "GeneralThinker − Base, General: +3.20 (+1.10 … +5.30)"."""
     place = " ".join(filter(None, (line["group"], line["row"])))
-    interval = ""
-    if line["ci_low"]:
-        interval = f" ({signed_interval(float(line['ci_low']), float(line['ci_high']))})"
-    return f"{line['run']} − {line['compared_with']}, {place}: {signed(float(line['difference']))}{interval}"
+    gap = gap_of(line)
+    interval = f" ({signed_interval(*gap.interval)})" if gap.interval else ""
+    return f"{line['run']} − {line['compared_with']}, {place}: {signed(gap.difference)}{interval}"
 
 
 def _counted(lines: list[dict[str, str]]) -> str:

@@ -28,8 +28,8 @@ def draw(settings: Settings, spec: DifferencesFigure) -> Figure:
             gap = gaps[frozenset(pair)]
             colour = COLOURS[0] if gap.differs else COLOURS[6]
             if gap.interval:
-                axis.plot([float(end) for end in gap.interval.split(" … ")], [place] * 2, color=colour, linewidth=1.6)
-            axis.plot(float(gap.difference), place, "o", color=colour, markersize=4.5)
+                axis.plot(gap.interval, [place] * 2, color=colour, linewidth=1.6)
+            axis.plot(gap.difference, place, "o", color=colour, markersize=4.5)
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set_title(" ".join(filter(None, (family.group, family.label))))
         axis.set_xlabel("points, 95 % interval")

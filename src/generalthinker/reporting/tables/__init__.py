@@ -57,8 +57,8 @@ class Gap:
     """Two compared runs: whether a test told them apart; the first minus the second, with interval, in points."""
 
     differs: bool
-    difference: str
-    interval: str
+    difference: float
+    interval: tuple[float, float] | None
 
 
 Gaps = dict[frozenset[str], Gap]

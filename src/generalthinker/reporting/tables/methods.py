@@ -8,7 +8,7 @@ from generalthinker.config.settings import Settings
 from generalthinker.records import slug
 from generalthinker.reporting import accuracies
 from generalthinker.reporting.costs import costs
-from generalthinker.reporting.display import Display, DisplayedRow, Entry
+from generalthinker.reporting.display import Display, DisplayedRow, Entry, signed, signed_interval
 from generalthinker.reporting.tables import Differing, Gaps, RowLines, TableRow, averages
 
 CAPTION = (
@@ -88,7 +88,10 @@ def _explained(spec: MethodTable) -> str:
 
 def _gap(gaps: Gaps, run: str, baseline: str) -> Entry:
     gap = gaps.get(frozenset((run, baseline)))
-    return Entry(gap.difference, gap.difference, interval=gap.interval) if gap else Entry("", "")
+    if gap is None:
+        return Entry("", "")
+    interval = signed_interval(*gap.interval) if gap.interval else ""
+    return Entry(signed(gap.difference), signed(gap.difference), interval=interval)
 
 
 def _costs(row_lines: RowLines, unit: RowLines) -> tuple[Entry, ...]:
