@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.11, make and a compiler; everything else is installed into .venv.
+# `make demo` and `make test` need Python 3.11, make, a compiler and libnuma; everything else is installed into .venv.
 PYTHON ?= python3
 # the lock that is installed: cpu, or cuda on a machine with GPUs
 PLATFORM ?= cpu
@@ -9,6 +9,9 @@ READY := .venv/.ready-$(PLATFORM)
 
 # the check of the interpreter, before an environment is made of it
 CHECK_PYTHON = @$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Python 3.11 is needed, $(PYTHON) is {v[0]}.{v[1]}; choose another interpreter: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)")'
+
+# vLLM's CPU build is linked to this library, which no Python package brings
+CHECK_LIBRARIES_cpu = @$(PYTHON) -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null || { echo "libnuma.so.1 is needed by vLLM's CPU build and was not found; install it, on Debian and Ubuntu with: apt-get install libnuma1" >&2; exit 1; }
 
 .PHONY: help demo rehearsal test thorough recovery bench check-benchmarks check style lint format lock clean
 
@@ -60,6 +63,7 @@ venv: $(READY)
 # torch is installed separately: its CPU and CUDA builds share one version, and the package index decides between them.
 $(READY): envs/$(PLATFORM).lock pyproject.toml
 	$(CHECK_PYTHON)
+	$(CHECK_LIBRARIES_$(PLATFORM))
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --quiet torch==2.13.0
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps -r envs/$(PLATFORM).lock
